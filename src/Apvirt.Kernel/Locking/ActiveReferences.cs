@@ -1,0 +1,85 @@
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Waiting;
+
+namespace Apvirt.Kernel.Locking;
+
+/// <summary>
+/// The references that running file operations hold on what is behind a file (kn_active, lock class L1 of locking.md).
+/// Entering fails once deletion has begun; deletion waits until the last operation has left.
+/// </summary>
+public sealed class ActiveReferences : KernelLock
+{
+    private const int Deleted = int.MinValue;
+
+    // Number of running operations, plus Deleted once deletion has begun.
+    private int _count;
+    private Completion? _drained;
+
+    /// <summary>Makes the references of one set of files.</summary>
+    /// <param name="lockClass">Its class.</param>
+    public ActiveReferences(LockClass lockClass) : base(lockClass)
+    {
+    }
+
+    /// <summary>Whether deletion has begun.</summary>
+    public bool IsDeleted => Volatile.Read(ref _count) < 0;
+
+    /// <summary>Begins an operation.</summary>
+    /// <param name="task">The operating task.</param>
+    /// <returns>False if the files are gone; the caller answers ENODEV (sysfs.md G9).</returns>
+    public bool TryEnter(KernelTask task)
+    {
+        if (task.Serial)
+        {
+            if (_count < 0)
+                return false;
+            _count++;
+        }
+        else if (Interlocked.Increment(ref _count) <= 0)
+        {
+            Left();
+            return false;
+        }
+        task.Acquired(this, LockMode.Read);
+        return true;
+    }
+
+    /// <summary>Ends an operation.</summary>
+    /// <param name="task">The operating task.</param>
+    public void Exit(KernelTask task)
+    {
+        task.Released(this);
+        if (task.Serial && _count > 0)
+            _count--;
+        else
+            Left();
+    }
+
+    /// <summary>
+    /// Deletes the files: later operations fail, running ones are waited for. An operation that deletes its own file
+    /// must have left first.
+    /// </summary>
+    /// <param name="task">The deleting task.</param>
+    public async ValueTask DeleteAsync(KernelTask task)
+    {
+        if (task.HasPoints)
+            await task.Runtime.PointAsync(task);
+        _drained ??= new Completion();
+        int before = Interlocked.Add(ref _count, Deleted) - Deleted;
+        if (before > 0)
+            await _drained.WaitAsync(task);
+    }
+
+    /// <summary>Makes deleted files usable again, for a device that is bound a second time.</summary>
+    public void Revive()
+    {
+        _drained = null;
+        Volatile.Write(ref _count, 0);
+    }
+
+    private void Left()
+    {
+        if (Interlocked.Decrement(ref _count) == Deleted)
+            _drained?.CompleteAll();
+    }
+}

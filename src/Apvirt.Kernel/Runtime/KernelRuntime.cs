@@ -1,0 +1,63 @@
+using System.Runtime.ExceptionServices;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Waiting;
+
+namespace Apvirt.Kernel.Runtime;
+
+/// <summary>
+/// What the kernel layers need from outside, and all that is not deterministic: running and waking tasks, time, random
+/// numbers (DESIGN.md "One kernel, three schedulers"). One object per machine, never ambient.
+/// </summary>
+public abstract class KernelRuntime
+{
+    private int _lastTaskId;
+
+    /// <summary>Clock and timers.</summary>
+    public abstract TimeProvider Time { get; }
+
+    /// <summary>Whether all tasks share one thread.</summary>
+    public abstract bool IsSerial { get; }
+
+    /// <summary>Whether the runtime wants a scheduling point before each acquisition.</summary>
+    public virtual bool HasPoints => false;
+
+    /// <summary>Makes an identity for a caller that drives its own operations, such as a vCPU or a prompt.</summary>
+    /// <param name="name">What the task is, for reports.</param>
+    public KernelTask CreateTask(string name) => new(this, Interlocked.Increment(ref _lastTaskId), name);
+
+    /// <summary>Starts a task; it runs when the runtime gets to it.</summary>
+    /// <param name="name">What the task is, for reports.</param>
+    /// <param name="body">What it does.</param>
+    /// <returns>The task and its end.</returns>
+    public abstract SpawnedTask Spawn(string name, Func<KernelTask, ValueTask> body);
+
+    /// <summary>Lets time pass for a task.</summary>
+    /// <param name="task">The sleeping task.</param>
+    /// <param name="duration">How long; not negative.</param>
+    public virtual ValueTask DelayAsync(KernelTask task, TimeSpan duration)
+    {
+        task.Waiter.Arm();
+        ValueTask pending = task.Waiter.Pending;
+        ITimer timer = Time.CreateTimer(
+            static state => ((TaskWaiter)state!).Wake(WaitResult.TimedOut), task.Waiter, duration, Timeout.InfiniteTimeSpan);
+        return AwaitThenDisposeAsync(pending, timer);
+    }
+
+    /// <summary>The next number of the runtime's random sequence.</summary>
+    public abstract ulong NextRandom();
+
+    /// <summary>A place where another task may run first; only runtimes with <see cref="HasPoints"/> are asked.</summary>
+    /// <param name="task">The task at the point.</param>
+    public virtual ValueTask PointAsync(KernelTask task) => default;
+
+    /// <summary>A spawned task ended with an exception, which is a bug and must not be lost.</summary>
+    internal abstract void OnBug(ExceptionDispatchInfo bug);
+
+    internal abstract void MakeRunnable(IThreadPoolWorkItem runnable);
+
+    private static async ValueTask AwaitThenDisposeAsync(ValueTask pending, ITimer timer)
+    {
+        await pending;
+        await timer.DisposeAsync();
+    }
+}

@@ -1,0 +1,125 @@
+using System.Runtime.CompilerServices;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Waiting;
+
+namespace Apvirt.Kernel.Tasks;
+
+/// <summary>
+/// On whose behalf kernel code runs: a sysfs writer, a vCPU, the bus scan, a work item. Every operation takes its task
+/// explicitly (DESIGN.md), so the stack of held locks needs no ambient context and survives an await.
+/// A task does one thing at a time; it is not for use by two callers at once.
+/// </summary>
+public sealed class KernelTask
+{
+    private HeldLock[] _held = new HeldLock[8];
+    private int _heldCount;
+
+    internal KernelTask(KernelRuntime runtime, int id, string name)
+    {
+        Runtime = runtime;
+        Id = id;
+        Name = name;
+        HasPoints = runtime.HasPoints;
+        Serial = runtime.IsSerial;
+        Waiter = new TaskWaiter(this);
+    }
+
+    /// <summary>The runtime that schedules the task.</summary>
+    public KernelRuntime Runtime { get; }
+
+    /// <summary>Number of the task, unique and ascending within its runtime.</summary>
+    public int Id { get; }
+
+    /// <summary>What the task is, for reports: for example <c>write apmask</c> or <c>vcpu0 of g1</c>.</summary>
+    public string Name { get; }
+
+    /// <summary>The locks that the task holds, outermost first.</summary>
+    public ReadOnlySpan<HeldLock> Held => _held.AsSpan(0, _heldCount);
+
+    /// <summary>Whether a signal is pending; interruptible waits end with <see cref="Errno.EINTR"/> (sysfs.md G11).</summary>
+    public bool IsInterrupted { get; private set; }
+
+    /// <summary>True when the runtime wants a scheduling point before each acquisition.</summary>
+    internal bool HasPoints { get; }
+
+    /// <summary>True when all tasks of the runtime share one thread, so that lock words need no atomic instructions.</summary>
+    internal bool Serial { get; }
+
+    internal TaskWaiter Waiter { get; }
+
+    /// <summary>Delivers a signal: an interruptible wait of the task ends, a later one does not begin.</summary>
+    public void Interrupt()
+    {
+        IsInterrupted = true;
+        Waiter.Interrupt();
+    }
+
+    /// <summary>Whether the task holds the lock in any mode.</summary>
+    /// <param name="kernelLock">The lock to look for.</param>
+    public bool Holds(KernelLock kernelLock)
+    {
+        for (int i = _heldCount - 1; i >= 0; i--)
+        {
+            if (ReferenceEquals(_held[i].Lock, kernelLock))
+                return true;
+        }
+        return false;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void Acquired(KernelLock kernelLock, LockMode mode)
+    {
+        HeldLock[] held = _held;
+        int count = _heldCount;
+        if ((uint)count < (uint)held.Length)
+        {
+            held[count] = new HeldLock(kernelLock, mode);
+            _heldCount = count + 1;
+            return;
+        }
+        Grow(kernelLock, mode);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void Released(KernelLock kernelLock)
+    {
+        int last = _heldCount - 1;
+        HeldLock[] held = _held;
+        if ((uint)last < (uint)held.Length && ReferenceEquals(held[last].Lock, kernelLock))
+        {
+            _heldCount = last;
+            return;
+        }
+        ReleasedOutOfOrder(kernelLock);
+    }
+
+    /// <summary>Checks that a finished operation left nothing locked (invariant I28).</summary>
+    internal void AssertNothingHeld()
+    {
+        if (_heldCount != 0)
+            throw new InvalidOperationException($"task '{Name}' ended holding {string.Join(", ", Held.ToArray())}");
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Name}/{Id}";
+
+    private void Grow(KernelLock kernelLock, LockMode mode)
+    {
+        Array.Resize(ref _held, _held.Length * 2);
+        Acquired(kernelLock, mode);
+    }
+
+    private void ReleasedOutOfOrder(KernelLock kernelLock)
+    {
+        for (int i = _heldCount - 1; i >= 0; i--)
+        {
+            if (!ReferenceEquals(_held[i].Lock, kernelLock))
+                continue;
+            Array.Copy(_held, i + 1, _held, i, _heldCount - i - 1);
+            _heldCount--;
+            return;
+        }
+        throw new InvalidOperationException($"task '{Name}' releases {kernelLock.Class.Name}, which it does not hold");
+    }
+}

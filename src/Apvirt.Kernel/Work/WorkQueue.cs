@@ -1,0 +1,166 @@
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Waiting;
+
+namespace Apvirt.Kernel.Work;
+
+/// <summary>A piece of work that is queued and done later, by the worker of a <see cref="WorkQueue"/>.</summary>
+public sealed class WorkItem
+{
+    /// <summary>Makes an item that is not queued.</summary>
+    /// <param name="name">What it does, for reports.</param>
+    /// <param name="body">What to do; runs on behalf of the worker.</param>
+    public WorkItem(string name, Func<KernelTask, ValueTask> body)
+    {
+        Name = name;
+        Body = body;
+    }
+
+    /// <summary>What the item does.</summary>
+    public string Name { get; }
+
+    internal Func<KernelTask, ValueTask> Body { get; }
+
+    // Guarded by the gate of the queue that the item was given to.
+    internal bool IsPending { get; set; }
+    internal bool IsRunning { get; set; }
+    internal bool HasFlushers { get; set; }
+    internal Completion Idle { get; } = new();
+}
+
+/// <summary>
+/// An ordered work queue: one worker does the items one after another. A flush of an item that has not begun does it in
+/// place, on behalf of the worker, so that queueing and flushing costs no switch.
+/// </summary>
+public sealed class WorkQueue
+{
+    private readonly KernelRuntime _runtime;
+    private readonly KernelTask _worker;
+    private readonly Lock _gate = new();
+
+    // Guarded by _gate.
+    private readonly LinkedList<WorkItem> _pending = new();
+    private bool _isBusy;
+    private bool _isScheduled;
+
+    /// <summary>Makes an empty queue.</summary>
+    /// <param name="runtime">Who runs the worker.</param>
+    /// <param name="name">Name of the worker.</param>
+    public WorkQueue(KernelRuntime runtime, string name)
+    {
+        _runtime = runtime;
+        _worker = runtime.CreateTask(name);
+    }
+
+    /// <summary>Queues an item.</summary>
+    /// <param name="item">The item.</param>
+    /// <returns>False if it was queued already and has not begun.</returns>
+    public bool Queue(WorkItem item)
+    {
+        lock (_gate)
+        {
+            if (item.IsPending)
+                return false;
+            item.IsPending = true;
+            _pending.AddLast(item);
+            if (_isBusy || _isScheduled)
+                return true;
+            _isScheduled = true;
+        }
+        _runtime.Spawn(_worker.Name, _ => DrainAsync());
+        return true;
+    }
+
+    /// <summary>Queues an item and waits until it is done.</summary>
+    /// <param name="task">The waiting task.</param>
+    /// <param name="item">The item, which nobody else queues.</param>
+    public ValueTask RunAsync(KernelTask task, WorkItem item)
+    {
+        lock (_gate)
+        {
+            if (!_isBusy && !_isScheduled && !item.IsPending)
+            {
+                _isBusy = true;
+                item.IsRunning = true;
+            }
+        }
+        if (!item.IsRunning)
+        {
+            Queue(item);
+            return FlushAsync(task, item);
+        }
+        ValueTask body = item.Body(_worker);
+        if (!body.IsCompletedSuccessfully)
+            return FinishAsync(item, body);
+        Finish(item);
+        return default;
+    }
+
+    /// <summary>Waits until an item is neither queued nor running.</summary>
+    /// <param name="task">The waiting task.</param>
+    /// <param name="item">The item.</param>
+    public async ValueTask FlushAsync(KernelTask task, WorkItem item)
+    {
+        lock (_gate)
+        {
+            if (!item.IsPending && !item.IsRunning)
+                return;
+            if (!item.HasFlushers)
+                item.Idle.Reset();
+            item.HasFlushers = true;
+        }
+        await item.Idle.WaitAsync(task);
+    }
+
+    private async ValueTask FinishAsync(WorkItem item, ValueTask body)
+    {
+        await body;
+        Finish(item);
+    }
+
+    private void Finish(WorkItem item)
+    {
+        lock (_gate)
+        {
+            Done(item);
+            if (_pending.Count == 0 || _isScheduled)
+                return;
+            _isScheduled = true;
+        }
+        _runtime.Spawn(_worker.Name, _ => DrainAsync());
+    }
+
+    private async ValueTask DrainAsync()
+    {
+        while (true)
+        {
+            WorkItem item;
+            lock (_gate)
+            {
+                if (_isBusy || _pending.First is not { } first)
+                {
+                    _isScheduled = false;
+                    return;
+                }
+                item = first.Value;
+                _pending.RemoveFirst();
+                item.IsPending = false;
+                item.IsRunning = true;
+                _isBusy = true;
+            }
+            await item.Body(_worker);
+            lock (_gate)
+                Done(item);
+        }
+    }
+
+    private void Done(WorkItem item)
+    {
+        item.IsRunning = false;
+        _isBusy = false;
+        if (item.IsPending || !item.HasFlushers)
+            return;
+        item.HasFlushers = false;
+        item.Idle.CompleteAll();
+    }
+}
