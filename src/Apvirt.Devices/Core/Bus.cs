@@ -1,0 +1,280 @@
+using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Devices.Core;
+
+/// <summary>
+/// A bus: its devices in the order of their registration, its drivers, and how they come together. Binding and unbinding
+/// happens under the device's lock, one device at a time; no other lock of this class is held across a driver's call.
+/// </summary>
+public abstract class Bus : SysfsDirectory
+{
+    private readonly SysfsDirectory _devicesDirectory;
+
+    // Guards _devices and _drivers; a leaf, never held across a call.
+    private readonly Lock _gate = new();
+    private readonly LinkedList<Device> _devices = new();
+    private readonly List<Driver> _drivers = [];
+
+    /// <summary>Makes a bus and its directory below <c>/sys/bus</c>.</summary>
+    /// <param name="model">The machine's device model.</param>
+    /// <param name="name">Name of the bus.</param>
+    protected Bus(DeviceModel model, string name) : base(name, model.Tree.Bus)
+    {
+        Model = model;
+        _devicesDirectory = AddDirectory("devices");
+        DriversDirectory = AddDirectory("drivers");
+        model.Tree.Bus.Add(this);
+    }
+
+    /// <summary>The attributes that every bus has, to be put after a bus's own.</summary>
+    public static IReadOnlyList<SysfsAttribute> StandardAttributes { get; } =
+    [
+        new SysfsAttribute<Bus>(
+            "drivers_autoprobe",
+            SysfsMode.ReadWrite,
+            show: static (_, bus, text) =>
+            {
+                text.Append(bus.AutoProbe ? "1\n"u8 : "0\n"u8);
+                return new ValueTask<Errno>(Errno.Ok);
+            },
+            store: static (_, bus, text) =>
+            {
+                bus.AutoProbe = text.Length == 0 || text.Span[0] != '0';
+                return new ValueTask<Errno>(Errno.Ok);
+            }),
+        new SysfsAttribute<Bus>(
+            "drivers_probe",
+            SysfsMode.WriteOnly,
+            store: static (task, bus, text) => bus.StoreProbeAsync(task, text)),
+        new SysfsAttribute<Bus>("uevent", SysfsMode.WriteOnly, store: static (_, _, _) => new ValueTask<Errno>(Errno.Ok)),
+    ];
+
+    /// <summary>The machine's device model.</summary>
+    public DeviceModel Model { get; }
+
+    /// <summary>The <c>drivers</c> directory.</summary>
+    public SysfsDirectory DriversDirectory { get; }
+
+    /// <summary>Whether a new device is offered to the drivers at once.</summary>
+    public bool AutoProbe { get; private set; } = true;
+
+    /// <summary>Finds a device by its exact name.</summary>
+    /// <param name="name">The name.</param>
+    public Device? FindDevice(ReadOnlySpan<char> name) =>
+        _devicesDirectory.TryFind(name, out SysfsEntry entry) ? (Device)entry.Directory : null;
+
+    /// <summary>The devices now, oldest first.</summary>
+    public Device[] Devices()
+    {
+        lock (_gate)
+            return [.. _devices];
+    }
+
+    /// <summary>The drivers now, oldest first.</summary>
+    public Driver[] Drivers()
+    {
+        lock (_gate)
+            return [.. _drivers];
+    }
+
+    /// <summary>Registers a device: it appears in the tree, its add event goes out, and the drivers are asked.</summary>
+    /// <param name="task">The registering task.</param>
+    /// <param name="device">The device.</param>
+    public ValueTask AddDeviceAsync(KernelTask task, Device device)
+    {
+        device.Bus = this;
+        device.IsRegistered = true;
+        lock (_gate)
+            device.BusNode = _devices.AddLast(device);
+        device.Parent!.Add(device);
+        _devicesDirectory.AddLink(device.Name, device);
+        Model.Uevents.Send(device, "add");
+        return AutoProbe ? AttachDiscardAsync(task, device) : default;
+    }
+
+    /// <summary>
+    /// Removes a device: its files go first and running operations on them are waited for, then its driver gives it up,
+    /// then its remove event goes out.
+    /// </summary>
+    /// <param name="task">The removing task.</param>
+    /// <param name="device">The device.</param>
+    public async ValueTask RemoveDeviceAsync(KernelTask task, Device device)
+    {
+        await device.Lock.LockAsync(task);
+        if (!device.IsRegistered)
+        {
+            device.Lock.Unlock(task);
+            return;
+        }
+        device.IsRegistered = false;
+        _devicesDirectory.Remove(device.Name);
+        device.Parent!.Remove(device.Name);
+        await device.Files.DeleteAsync(task);
+        await DetachAsync(task, device);
+        lock (_gate)
+        {
+            _devices.Remove(device.BusNode!);
+            device.BusNode = null;
+        }
+        Model.Uevents.Send(device, "remove");
+        device.Lock.Unlock(task);
+    }
+
+    /// <summary>Registers a driver: every device without a driver is offered to it.</summary>
+    /// <param name="task">The registering task.</param>
+    /// <param name="driver">The driver.</param>
+    public virtual async ValueTask RegisterDriverAsync(KernelTask task, Driver driver)
+    {
+        DriversDirectory.Add(driver);
+        lock (_gate)
+            _drivers.Add(driver);
+        foreach (Device device in Devices())
+        {
+            if (device.Driver is not null || !Matches(device, driver))
+                continue;
+            await device.Lock.LockAsync(task);
+            if (device.Driver is null && device.IsRegistered)
+                await ProbeAsync(task, device, driver);
+            device.Lock.Unlock(task);
+        }
+    }
+
+    /// <summary>Unregisters a driver; its devices stay unbound (ap-bus.md §4).</summary>
+    /// <param name="task">The unregistering task.</param>
+    /// <param name="driver">The driver.</param>
+    public async ValueTask UnregisterDriverAsync(KernelTask task, Driver driver)
+    {
+        lock (_gate)
+            _drivers.Remove(driver);
+        DriversDirectory.Remove(driver.Name);
+        foreach (Device device in Devices())
+            await UnbindAsync(task, driver, device);
+    }
+
+    /// <summary>Binds a device to a driver, as a write to <c>bind</c> does.</summary>
+    /// <param name="task">The binding task.</param>
+    /// <param name="driver">The driver.</param>
+    /// <param name="device">The device.</param>
+    /// <returns>ENODEV if driver and device do not match, EBUSY if the device has a driver, else what the probe answers.</returns>
+    public async ValueTask<Errno> BindAsync(KernelTask task, Driver driver, Device device)
+    {
+        if (!Matches(device, driver))
+            return Errno.ENODEV;
+        await device.Lock.LockAsync(task);
+        Errno error = !device.IsRegistered ? Errno.ENODEV
+            : device.Driver is not null ? Errno.EBUSY
+            : await ProbeAsync(task, device, driver);
+        device.Lock.Unlock(task);
+        return error;
+    }
+
+    /// <summary>Takes a device from a driver, as a write to <c>unbind</c> does.</summary>
+    /// <param name="task">The unbinding task.</param>
+    /// <param name="driver">The driver.</param>
+    /// <param name="device">The device.</param>
+    /// <returns>ENODEV if the device is not bound to this driver.</returns>
+    public async ValueTask<Errno> UnbindAsync(KernelTask task, Driver driver, Device device)
+    {
+        if (device.Driver != driver)
+            return Errno.ENODEV;
+        await device.Lock.LockAsync(task);
+        bool isBound = device.Driver == driver;
+        if (isBound)
+            await DetachAsync(task, device);
+        device.Lock.Unlock(task);
+        return isBound ? Errno.Ok : Errno.ENODEV;
+    }
+
+    /// <summary>Takes a device from whatever driver it has and offers it to all drivers.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="device">The device.</param>
+    public async ValueTask ReprobeAsync(KernelTask task, Device device)
+    {
+        await device.Lock.LockAsync(task);
+        await DetachAsync(task, device);
+        if (device.IsRegistered)
+            await OfferAsync(task, device);
+        device.Lock.Unlock(task);
+    }
+
+    /// <summary>Offers an unbound device to all drivers; the first that takes it has it.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="device">The device.</param>
+    /// <returns>Whether the device is bound now.</returns>
+    public async ValueTask<bool> AttachAsync(KernelTask task, Device device)
+    {
+        await device.Lock.LockAsync(task);
+        bool isBound = device.Driver is not null || await OfferAsync(task, device);
+        device.Lock.Unlock(task);
+        return isBound;
+    }
+
+    /// <summary>Whether a driver's table of devices names a device. Says nothing about whether its probe accepts it.</summary>
+    /// <param name="device">The device.</param>
+    /// <param name="driver">The driver.</param>
+    protected internal abstract bool Matches(Device device, Driver driver);
+
+    /// <summary>What the bus does around a driver's probe. Called with the device's lock held.</summary>
+    /// <param name="task">The binding task.</param>
+    /// <param name="device">The device.</param>
+    /// <param name="driver">The driver.</param>
+    protected virtual ValueTask<Errno> ProbeDeviceAsync(KernelTask task, Device device, Driver driver) =>
+        driver.ProbeAsync(task, device);
+
+    /// <summary>What the bus does around a driver's remove. Called with the device's lock held.</summary>
+    /// <param name="task">The unbinding task.</param>
+    /// <param name="device">The device.</param>
+    /// <param name="driver">The driver.</param>
+    protected virtual ValueTask RemoveFromDeviceAsync(KernelTask task, Device device, Driver driver) =>
+        driver.RemoveAsync(task, device);
+
+    private async ValueTask AttachDiscardAsync(KernelTask task, Device device) => await AttachAsync(task, device);
+
+    private async ValueTask<bool> OfferAsync(KernelTask task, Device device)
+    {
+        foreach (Driver driver in _drivers.ToArray())
+        {
+            if (Matches(device, driver) && await ProbeAsync(task, device, driver) == Errno.Ok)
+                return true;
+        }
+        return false;
+    }
+
+    private async ValueTask<Errno> ProbeAsync(KernelTask task, Device device, Driver driver)
+    {
+        device.Driver = driver;
+        device.LinkedDriver = driver;
+        driver.AddLink(device.Name, device);
+        Errno error = await ProbeDeviceAsync(task, device, driver);
+        if (error == Errno.Ok)
+        {
+            Model.Uevents.Send(device, "bind");
+            return Errno.Ok;
+        }
+        driver.Remove(device.Name);
+        device.LinkedDriver = null;
+        device.Driver = null;
+        return error;
+    }
+
+    private async ValueTask DetachAsync(KernelTask task, Device device)
+    {
+        if (device.Driver is not { } driver)
+            return;
+        driver.Remove(device.Name);
+        device.LinkedDriver = null;
+        await RemoveFromDeviceAsync(task, device, driver);
+        device.Driver = null;
+        Model.Uevents.Send(device, "unbind");
+    }
+
+    private async ValueTask<Errno> StoreProbeAsync(KernelTask task, ReadOnlyMemory<byte> text)
+    {
+        if (FindDevice(Driver.DeviceName(text.Span)) is not { } device)
+            return Errno.ENODEV;
+        await AttachAsync(task, device);
+        return Errno.Ok;
+    }
+}

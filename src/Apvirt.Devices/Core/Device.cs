@@ -1,0 +1,167 @@
+using Apvirt.Devices.Events;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Devices.Core;
+
+/// <summary>
+/// A device. It lives in the tree from registration to removal; it has a driver from a successful probe to the driver's
+/// remove. Both changes happen under <see cref="Lock"/>.
+/// </summary>
+public class Device : SysfsDirectory, IUeventSource
+{
+    private static readonly LockClass DriverFilesClass = new("kn_active(driver)", LockKind.ActiveReference);
+
+    private static readonly AttributeTable Standard = new(
+    [
+        new SysfsAttribute<Device>(
+            "uevent",
+            SysfsMode.ReadWrite,
+            show: static (_, device, text) =>
+            {
+                UeventAttribute.Show(device, text);
+                return new ValueTask<Errno>(Errno.Ok);
+            },
+            store: static (_, device, text) =>
+                new ValueTask<Errno>(UeventAttribute.Store(device.Model.Uevents, device, text.Span))),
+    ]);
+
+    private AttributeTable? _driverAttributes;
+    private ActiveReferences? _driverFiles;
+
+    /// <summary>Makes a device that is not registered yet.</summary>
+    /// <param name="model">The machine's device model.</param>
+    /// <param name="name">Name of the device.</param>
+    /// <param name="parent">The directory it will be in.</param>
+    /// <param name="lockClass">Class of its lock: device locks of different subsystems have different orders (L4).</param>
+    public Device(DeviceModel model, string name, SysfsDirectory parent, LockClass lockClass) : base(name, parent)
+    {
+        Model = model;
+        Lock = new KernelMutex(lockClass);
+    }
+
+    /// <summary>The machine's device model.</summary>
+    public DeviceModel Model { get; }
+
+    // device_lock, L4: outside guests_lock and all that follows. Guards Driver, DriverData and IsRegistered.
+
+    /// <summary>The device's lock; held over probe and remove.</summary>
+    public KernelMutex Lock { get; }
+
+    /// <summary>The driver, from before its probe until after its remove; null when unbound.</summary>
+    public Driver? Driver { get; internal set; }
+
+    /// <summary>The driver that the <c>driver</c> link shows: it goes before the driver's remove runs.</summary>
+    public Driver? LinkedDriver { get; internal set; }
+
+    /// <summary>The bus, null for a root device.</summary>
+    public Bus? Bus { get; internal set; }
+
+    /// <summary>Whether the device is in the tree.</summary>
+    public bool IsRegistered { get; internal set; }
+
+    /// <inheritdoc/>
+    SysfsDirectory IUeventSource.Directory => this;
+
+    /// <inheritdoc/>
+    public virtual string? Subsystem => Bus?.Name;
+
+    /// <summary>DEVTYPE of the device's uevents, null if it has none.</summary>
+    public virtual string? DeviceType => null;
+
+    internal LinkedListNode<Device>? BusNode { get; set; }
+
+    /// <inheritdoc/>
+    public void AddVariables(ICollection<KeyValuePair<string, string>> variables)
+    {
+        AddNodeVariables(variables);
+        if (DeviceType is { } type)
+            variables.Add(new("DEVTYPE", type));
+        if (LinkedDriver is { } driver)
+            variables.Add(new("DRIVER", driver.Name));
+        AddBusVariables(variables);
+    }
+
+    /// <inheritdoc/>
+    public override bool TryFind(ReadOnlySpan<char> name, out SysfsEntry entry)
+    {
+        if (base.TryFind(name, out entry))
+            return true;
+        if (_driverAttributes?.Find(name) is { } attribute && _driverFiles is { IsDeleted: false } files)
+        {
+            entry = SysfsEntry.File(attribute, this, files);
+            return true;
+        }
+        if (Standard.Find(name) is { } standard && !Files.IsDeleted)
+            entry = SysfsEntry.File(standard, this, Files);
+        else if (name is "subsystem" && SubsystemDirectory is { } subsystem)
+            entry = SysfsEntry.LinkTo("subsystem", subsystem);
+        else if (name is "driver" && LinkedDriver is { } driver)
+            entry = SysfsEntry.LinkTo("driver", driver);
+        else if (name is "power")
+            entry = SysfsEntry.Of(new PowerDirectory(this));
+        else
+            return false;
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public override IEnumerable<SysfsEntry> List()
+    {
+        foreach (SysfsEntry entry in base.List())
+            yield return entry;
+        if (_driverAttributes is { } table && _driverFiles is { IsDeleted: false } files)
+        {
+            foreach (SysfsAttribute attribute in table.Attributes.ToArray())
+                yield return SysfsEntry.File(attribute, this, files);
+        }
+        foreach (SysfsAttribute attribute in Standard.Attributes.ToArray())
+            yield return SysfsEntry.File(attribute, this, Files);
+        if (SubsystemDirectory is { } subsystem)
+            yield return SysfsEntry.LinkTo("subsystem", subsystem);
+        if (LinkedDriver is { } driver)
+            yield return SysfsEntry.LinkTo("driver", driver);
+        yield return SysfsEntry.Of(new PowerDirectory(this));
+    }
+
+    /// <summary>Adds the files that the device has while its driver is bound. Called by a driver's probe.</summary>
+    /// <param name="attributes">The files.</param>
+    public void AddDriverAttributes(AttributeTable attributes)
+    {
+        if (_driverFiles is null)
+            _driverFiles = new ActiveReferences(DriverFilesClass);
+        else
+            _driverFiles.Revive();
+        _driverAttributes = attributes;
+    }
+
+    /// <summary>
+    /// Removes the driver's files and waits for running operations on them. The caller must hold no lock that these
+    /// operations take (invariant I29).
+    /// </summary>
+    /// <param name="task">The removing task.</param>
+    public ValueTask RemoveDriverAttributesAsync(KernelTask task)
+    {
+        if (_driverAttributes is null)
+            return default;
+        _driverAttributes = null;
+        return _driverFiles!.DeleteAsync(task);
+    }
+
+    /// <summary>Directory that the <c>subsystem</c> link shows, null for none.</summary>
+    protected virtual SysfsDirectory? SubsystemDirectory => Bus;
+
+    /// <summary>Adds MAJOR, MINOR and DEVNAME for devices that have a node.</summary>
+    /// <param name="variables">Where to add.</param>
+    protected virtual void AddNodeVariables(ICollection<KeyValuePair<string, string>> variables)
+    {
+    }
+
+    /// <summary>Adds the variables that the bus or the type defines.</summary>
+    /// <param name="variables">Where to add.</param>
+    protected virtual void AddBusVariables(ICollection<KeyValuePair<string, string>> variables)
+    {
+    }
+}

@@ -1,0 +1,104 @@
+using Apvirt.Kernel;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Devices.Sysfs;
+
+/// <summary>The tree of one host: looking up paths, reading and writing by path as a program with one call each would.</summary>
+public sealed class SysfsTree
+{
+    private const int LinkLimit = 40;
+
+    /// <summary>Makes a tree with the standard top directories.</summary>
+    public SysfsTree()
+    {
+        Root = new SysfsDirectory("sys", parent: null);
+        Bus = Root.AddDirectory("bus");
+        Class = Root.AddDirectory("class");
+        Devices = Root.AddDirectory("devices");
+        Kernel = Root.AddDirectory("kernel");
+        Module = Root.AddDirectory("module");
+    }
+
+    /// <summary><c>/sys</c></summary>
+    public SysfsDirectory Root { get; }
+
+    /// <summary><c>/sys/bus</c></summary>
+    public SysfsDirectory Bus { get; }
+
+    /// <summary><c>/sys/class</c></summary>
+    public SysfsDirectory Class { get; }
+
+    /// <summary><c>/sys/devices</c></summary>
+    public SysfsDirectory Devices { get; }
+
+    /// <summary><c>/sys/kernel</c></summary>
+    public SysfsDirectory Kernel { get; }
+
+    /// <summary><c>/sys/module</c></summary>
+    public SysfsDirectory Module { get; }
+
+    /// <summary>Finds what a path names, following links on the way.</summary>
+    /// <param name="path">Absolute path, beginning with <c>/sys</c>.</param>
+    /// <param name="entry">What it names.</param>
+    /// <param name="followLast">Whether a link at the end is followed too.</param>
+    /// <returns>ENOENT if there is no such name, ENOTDIR if a file stands where a directory is needed.</returns>
+    public Errno Find(ReadOnlySpan<char> path, out SysfsEntry entry, bool followLast = true)
+    {
+        entry = SysfsEntry.Of(Root);
+        if (path.Length == 0 || path[0] != '/')
+            return Errno.ENOENT;
+        bool atTop = true;
+        int links = 0;
+        foreach (Range range in path.Split('/'))
+        {
+            ReadOnlySpan<char> name = path[range];
+            if (name.IsEmpty || name is ".")
+                continue;
+            if (atTop)
+            {
+                if (!name.SequenceEqual(Root.Name))
+                    return Errno.ENOENT;
+                atTop = false;
+                continue;
+            }
+            if (entry.Kind == SysfsEntryKind.Attribute)
+                return Errno.ENOTDIR;
+            if (entry.Kind == SysfsEntryKind.Link && ++links > LinkLimit)
+                return Errno.ELOOP;
+            SysfsDirectory directory = entry.Directory;
+            if (name is "..")
+                entry = SysfsEntry.Of(directory.Parent ?? Root);
+            else if (!directory.TryFind(name, out entry))
+                return Errno.ENOENT;
+        }
+        if (atTop)
+            return Errno.ENOENT;
+        if (followLast && entry.Kind == SysfsEntryKind.Link)
+            entry = SysfsEntry.Of(entry.Directory);
+        return Errno.Ok;
+    }
+
+    /// <summary>Opens, reads from the start and closes.</summary>
+    /// <param name="task">The reading task.</param>
+    /// <param name="path">Absolute path.</param>
+    /// <param name="text">The page to fill.</param>
+    public ValueTask<Errno> ReadAsync(KernelTask task, ReadOnlySpan<char> path, SysfsText text)
+    {
+        Errno error = Find(path, out SysfsEntry entry);
+        if (error == Errno.Ok)
+            error = SysfsFile.CheckAccess(entry, SysfsAccess.Read);
+        return error == Errno.Ok ? SysfsFile.ShowAsync(task, entry, text) : new ValueTask<Errno>(error);
+    }
+
+    /// <summary>Opens for writing without O_CREAT, writes once and closes.</summary>
+    /// <param name="task">The writing task.</param>
+    /// <param name="path">Absolute path.</param>
+    /// <param name="data">What is written.</param>
+    public ValueTask<Errno> WriteAsync(KernelTask task, ReadOnlySpan<char> path, ReadOnlyMemory<byte> data)
+    {
+        Errno error = Find(path, out SysfsEntry entry);
+        if (error == Errno.Ok)
+            error = SysfsFile.CheckAccess(entry, SysfsAccess.Write);
+        return error == Errno.Ok ? SysfsFile.StoreAsync(task, entry, data) : new ValueTask<Errno>(error);
+    }
+}
