@@ -4,7 +4,7 @@ using Apvirt.Kernel.Tasks;
 namespace Apvirt.Kernel.Work;
 
 /// <summary>A one-shot timer whose body runs as a task of its own when it is due.</summary>
-public sealed class KernelTimer : IDisposable
+public sealed class KernelTimer
 {
     private readonly ITimer _timer;
 
@@ -25,6 +25,4 @@ public sealed class KernelTimer : IDisposable
     /// <summary>Takes the setting back.</summary>
     public void Cancel() => _timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
 
-    /// <inheritdoc/>
-    public void Dispose() => _timer.Dispose();
 }

@@ -1,0 +1,244 @@
+using Apvirt.Ap.Architecture;
+using Apvirt.Devices.Core;
+using Apvirt.Devices.Events;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Work;
+
+namespace Apvirt.Ap.Bus;
+
+/// <summary>
+/// The AP bus: cards and queues found by scanning, the masks that say which queues the host's own drivers have, and the
+/// rules of who may bind what (ap-bus.md).
+/// </summary>
+/// <remarks>
+/// Lock order, outermost first: ap_scan_mutex, device_lock, ap_perms_mutex, then what drivers take (locking.md §3). The
+/// scan holds ap_scan_mutex over the callbacks of drivers and over adding and removing devices. ap_perms_mutex is held
+/// over the in-use question but released before queues are bound anew. Cards live from the scan that finds them to the
+/// scan that misses them; a queue never outlives its card.
+/// </remarks>
+public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
+{
+    private static readonly LockClass ScanClass = new("ap_scan_mutex", LockKind.Mutex);
+    private static readonly LockClass PermsClass = new("ap_perms_mutex", LockKind.Mutex);
+
+    private readonly ApBusOptions _options;
+
+    // L2, outermost. Guards a scan from begin to end: _cards, Configuration.
+    private readonly KernelMutex _scanMutex = new(ScanClass);
+    private readonly SortedDictionary<int, ApCard> _cards = [];
+    private readonly ApQueue?[]?[] _queues = new ApQueue?[ApMask.Size][];
+    private readonly KernelTimer _scanTimer;
+
+    // L5, inside device_lock. Guards _apmask and _aqmask.
+    private ApMask _apmask;
+    private ApMask _aqmask;
+
+    private long _scanCount;
+    private bool _bindingsLatch;
+    private long _bindingsCompleteCount;
+    private int _queueCount;
+    private int _boundCount;
+
+    /// <summary>Makes the bus and its directories; nothing is scanned yet.</summary>
+    /// <param name="model">The machine's device model.</param>
+    /// <param name="instructions">The AP instructions that the machine has.</param>
+    /// <param name="firmware">What configures adapters on and off; null if the machine cannot.</param>
+    /// <param name="options">Boot parameters.</param>
+    public ApBus(DeviceModel model, IApInstructions instructions, IApFirmware? firmware, ApBusOptions options)
+        : base(model, "ap")
+    {
+        _options = options;
+        Instructions = instructions;
+        Firmware = firmware;
+        HasQci = instructions.TryQueryConfiguration(out QciInfo info);
+        Configuration = HasQci ? info with { Apm = ApMask.None, Aqm = ApMask.None, Adm = ApMask.None } : QciInfo.Empty;
+        MaxAdapter = info.HasApxa && info.MaxAdapter > 0 ? info.MaxAdapter : QciInfo.MaxAdapterWithoutApxa;
+        MaxDomain = info.HasApxa && info.MaxDomain > 0 ? info.MaxDomain : QciInfo.MaxDomainWithoutApxa;
+        _apmask = BootMask(options.ApMaskParameter);
+        _aqmask = BootMask(options.AqMaskParameter);
+        DefaultDomain = options.DefaultDomain;
+        ConfigTimeSeconds = options.ConfigTimeSeconds;
+        PollTimeoutNanoseconds = options.PollTimeoutNanoseconds;
+        PollThread = options.PollThread && !options.UseInterrupts;
+        DevicesRoot = new RootDevice(model, "ap", "ap");
+        model.Tree.Devices.Add(DevicesRoot);
+        Poller = new QueuePoller(this);
+        _scanTimer = new KernelTimer(model.Runtime, "ap_scan", TimerScanAsync);
+        ModuleDirectories.AddBusModules(this, options);
+    }
+
+    /// <summary>The AP instructions that the bus issues.</summary>
+    public IApInstructions Instructions { get; }
+
+    /// <summary>What configures adapters on and off; null if the machine cannot.</summary>
+    public IApFirmware? Firmware { get; }
+
+    /// <summary>Whether the machine has PQAP(QCI).</summary>
+    public bool HasQci { get; }
+
+    /// <summary>Highest adapter id; fixed when the bus is made.</summary>
+    public int MaxAdapter { get; }
+
+    /// <summary>Highest domain id; fixed when the bus is made.</summary>
+    public int MaxDomain { get; }
+
+    /// <summary>The configuration that the last scan saw.</summary>
+    public QciInfo Configuration { get; private set; }
+
+    /// <summary><c>/sys/devices/ap</c></summary>
+    public RootDevice DevicesRoot { get; }
+
+    /// <summary>
+    /// ap_perms_mutex: guards the masks. vfio_ap takes it outside all its own locks, for as long as it tests and assigns
+    /// (M026).
+    /// </summary>
+    public KernelMutex PermsMutex { get; } = new(PermsClass);
+
+    /// <summary>Adapters of the default pool; read under <see cref="PermsMutex"/>.</summary>
+    public ApMask AdapterMask => _apmask;
+
+    /// <summary>Domains of the default pool; read under <see cref="PermsMutex"/>.</summary>
+    public ApMask DomainMask => _aqmask;
+
+    /// <summary>Default usage domain of the host's own requests, -1 if there is none.</summary>
+    public int DefaultDomain { get; set; }
+
+    /// <summary>Seconds between two scans by timer, 5 to 120.</summary>
+    public int ConfigTimeSeconds { get; private set; }
+
+    /// <summary>Poll timeout in nanoseconds.</summary>
+    public long PollTimeoutNanoseconds { get; set; }
+
+    /// <summary>Whether the poll thread runs; never while interrupts are used.</summary>
+    public bool PollThread { get; set; }
+
+    /// <summary>Whether adapter interrupts are used.</summary>
+    public bool UsesInterrupts => _options.UseInterrupts;
+
+    /// <summary>Number of finished scans.</summary>
+    public long ScanCount => Interlocked.Read(ref _scanCount);
+
+    /// <summary>Number of queue devices.</summary>
+    public int QueueCount => _queueCount;
+
+    /// <summary>Number of queue devices that have a driver.</summary>
+    public int BoundCount => _boundCount;
+
+    /// <inheritdoc/>
+    public override AttributeTable Attributes => BusAttributes.Table;
+
+    /// <inheritdoc/>
+    SysfsDirectory IUeventSource.Directory => DevicesRoot;
+
+    /// <inheritdoc/>
+    string? IUeventSource.Subsystem => "ap";
+
+    internal QueuePoller Poller { get; }
+
+    /// <summary>The queue device of an APQN, null if there is none.</summary>
+    /// <param name="apqn">The queue.</param>
+    public ApQueue? FindQueue(Apqn apqn) => _queues[apqn.Apid]?[apqn.Apqi];
+
+    /// <summary>The cards now, ascending.</summary>
+    public ApCard[] Cards()
+    {
+        lock (_cards)
+            return [.. _cards.Values];
+    }
+
+    /// <summary>Whether a queue belongs to the default pool. The caller holds ap_perms_mutex.</summary>
+    /// <param name="apqn">The queue.</param>
+    public bool IsHostOwned(Apqn apqn) => _apmask[apqn.Apid] && _aqmask[apqn.Apqi];
+
+    /// <summary>Whether any queue of a matrix belongs to the default pool. The caller holds ap_perms_mutex.</summary>
+    /// <param name="apm">Adapters.</param>
+    /// <param name="aqm">Domains.</param>
+    public bool OwnsAny(in ApMask apm, in ApMask aqm) => apm.Intersects(_apmask) && aqm.Intersects(_aqmask);
+
+    /// <summary>Sets the scan interval and starts it anew.</summary>
+    /// <param name="seconds">5 to 120.</param>
+    public void SetConfigTime(int seconds)
+    {
+        ConfigTimeSeconds = seconds;
+        RearmScanTimer();
+    }
+
+    /// <inheritdoc/>
+    void IUeventSource.AddVariables(ICollection<KeyValuePair<string, string>> variables)
+    {
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask RegisterDriverAsync(KernelTask task, Driver driver)
+    {
+        await base.RegisterDriverAsync(task, driver);
+        CheckBindingsComplete();
+    }
+
+    /// <inheritdoc/>
+    protected override bool Matches(Device device, Driver driver) =>
+        device is ApDevice { HwType: >= ApQueueInfo.OldestSupportedType and <= ApQueueInfo.NewestKnownType }
+        && driver is ApDriver apDriver && apDriver.TakesQueues == device is ApQueue;
+
+    /// <inheritdoc/>
+    protected override async ValueTask<Errno> ProbeDeviceAsync(KernelTask task, Device device, Driver driver)
+    {
+        if (device is not ApQueue queue)
+        {
+            _bindingsLatch = false;
+            return await driver.ProbeAsync(task, device);
+        }
+        await PermsMutex.LockAsync(task);
+        bool isHostOwned = IsHostOwned(queue.Apqn);
+        PermsMutex.Unlock(task);
+        if (isHostOwned != ((ApDriver)driver).IsDefault)
+            return Errno.ENODEV;
+        _bindingsLatch = false;
+        Errno error = await driver.ProbeAsync(task, device);
+        if (error == Errno.Ok)
+            Interlocked.Increment(ref _boundCount);
+        return error;
+    }
+
+    /// <inheritdoc/>
+    protected override async ValueTask RemoveFromDeviceAsync(KernelTask task, Device device, Driver driver)
+    {
+        if (device is not ApQueue queue)
+        {
+            await driver.RemoveAsync(task, device);
+            return;
+        }
+        QueueMachine.Flush(task, queue);
+        queue.DeviceState = QueueDeviceState.Shutdown;
+        await driver.RemoveAsync(task, device);
+        Instructions.Zapq(queue.Apqn);
+        queue.DeviceState = QueueDeviceState.Uninitiated;
+        Interlocked.Decrement(ref _boundCount);
+    }
+
+    private static ApMask BootMask(string? parameter)
+    {
+        if (parameter is null)
+            return ApMask.All;
+        ApMask none = ApMask.None;
+        return MaskText.Parse(System.Text.Encoding.ASCII.GetBytes(parameter), none, out ApMask mask) == Errno.Ok ? mask : none;
+    }
+
+    private void CheckBindingsComplete()
+    {
+        if (ScanCount == 0 || _bindingsLatch || _queueCount != _boundCount)
+            return;
+        _bindingsLatch = true;
+        _bindingsCompleteCount++;
+        Model.Uevents.Send(
+            this,
+            "change",
+            [
+                new("BINDINGS", "complete"),
+                new("COMPLETECOUNT", _bindingsCompleteCount.ToString(System.Globalization.CultureInfo.InvariantCulture)),
+            ]);
+    }
+}

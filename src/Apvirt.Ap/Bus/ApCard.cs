@@ -1,0 +1,67 @@
+using System.Globalization;
+using Apvirt.Ap.Architecture;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel.Locking;
+
+namespace Apvirt.Ap.Bus;
+
+/// <summary>An adapter as a device, <c>/sys/devices/ap/cardxx</c> (sysfs.md §2).</summary>
+public sealed class ApCard : ApDevice
+{
+    private static readonly LockClass CardLock = new("device_lock(card)", LockKind.Mutex);
+
+    private readonly List<ApQueue> _queues = [];
+    private readonly Lock _gate = new();
+
+    internal ApCard(ApBus bus, int apid, ApQueueInfo info, int hwType)
+        : base(bus, string.Create(CultureInfo.InvariantCulture, $"card{apid:x2}"), bus.DevicesRoot, CardLock, hwType)
+    {
+        Apid = apid;
+        Info = info;
+    }
+
+    /// <summary>Adapter id.</summary>
+    public int Apid { get; }
+
+    /// <summary>What TAPQ told of the first queue that answered.</summary>
+    public ApQueueInfo Info { get; }
+
+    /// <summary>Requests that the card served.</summary>
+    public long RequestCount { get; set; }
+
+    /// <summary>Software switch of the card driver; shown as off while the hardware is not usable.</summary>
+    public bool IsOnline { get; set; } = true;
+
+    /// <inheritdoc/>
+    public override string? DeviceType => "ap_card";
+
+    /// <inheritdoc/>
+    public override AttributeTable Attributes => CardAttributes.Table;
+
+    /// <summary>The queues of the card now, oldest first.</summary>
+    public ApQueue[] Queues()
+    {
+        lock (_gate)
+            return [.. _queues];
+    }
+
+    internal void AddQueue(ApQueue queue)
+    {
+        lock (_gate)
+            _queues.Add(queue);
+    }
+
+    internal void RemoveQueue(ApQueue queue)
+    {
+        lock (_gate)
+            _queues.Remove(queue);
+    }
+
+    /// <inheritdoc/>
+    protected override void AddBusVariables(ICollection<KeyValuePair<string, string>> variables)
+    {
+        variables.Add(new("DEV_TYPE", string.Create(CultureInfo.InvariantCulture, $"{HwType:X4}")));
+        variables.Add(new("MODALIAS", string.Create(CultureInfo.InvariantCulture, $"ap:t{HwType:X2}")));
+        variables.Add(new("MODE", ModeName(Info.Mode)));
+    }
+}

@@ -1,0 +1,28 @@
+using System.Collections.Frozen;
+
+namespace Apvirt.Ap.Profiles;
+
+/// <summary>Which quirks a host has (DESIGN.md "Two profiles"). Immutable.</summary>
+public sealed class Profile
+{
+    private readonly FrozenSet<Quirk> _quirks;
+
+    /// <summary>Makes a profile.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="quirks">The quirks that are on.</param>
+    public Profile(string name, IEnumerable<Quirk> quirks)
+    {
+        Name = name;
+        _quirks = quirks.ToFrozenSet();
+    }
+
+    /// <summary>Answers exactly as Linux 6.12 does, visible defects included.</summary>
+    public static Profile Linux612 { get; } = new("linux-6.12", QuirkTable.Entries.Select(e => e.Quirk));
+
+    /// <summary>Name of the profile.</summary>
+    public string Name { get; }
+
+    /// <summary>Whether a quirk is on.</summary>
+    /// <param name="quirk">The quirk.</param>
+    public bool Has(Quirk quirk) => _quirks.Contains(quirk);
+}

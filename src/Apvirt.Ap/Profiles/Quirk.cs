@@ -1,0 +1,35 @@
+namespace Apvirt.Ap.Profiles;
+
+/// <summary>
+/// The places where Linux 6.12 answers otherwise than its own rules would have it. Code asks for a quirk at the place of
+/// the defect and nowhere else; <see cref="QuirkTable"/> says what each one is.
+/// </summary>
+public enum Quirk
+{
+    /// <summary>Removing a domain does not filter again.</summary>
+    NoFilterAfterRemoval,
+    /// <summary>A queue unassigned while not plugged keeps its pointer to the mdev and is not reset.</summary>
+    StaleQueueLink,
+    /// <summary>A failed AQIC enable leaks the new pin and ISC reference.</summary>
+    FailedEnableLeaks,
+    /// <summary>Interrupt resources are freed although disabling never succeeded.</summary>
+    GivesUpWhileArmed,
+    /// <summary>An unmap from address 0 disarms queues without a NIB.</summary>
+    UnmapFromZeroDisarms,
+    /// <summary>An unexpected TAPQ code ends a reset with the ZAPQ code kept.</summary>
+    UnexpectedCodeEndsReset,
+    /// <summary>A failed VFIO_DEVICE_RESET leaves its queue plugged.</summary>
+    FailedResetStaysPlugged,
+    /// <summary>AQIC without a hook stores its status in the upper half of the register.</summary>
+    StatusInUpperHalf,
+    /// <summary>Any mask change binds an unbound queue of the default pool.</summary>
+    MaskChangeBindsUnbound,
+    /// <summary>The type of a new adapter is only asked for newly added domains.</summary>
+    TypeAskedForNewDomainsOnly,
+    /// <summary>ap_config is shown without a lock.</summary>
+    UnlockedConfigShow,
+    /// <summary>The device-request eventfd survives the last close.</summary>
+    RequestTriggerSurvivesClose,
+    /// <summary>Long matrix texts are cut in the middle of a line.</summary>
+    TextCutInLine,
+}

@@ -1,0 +1,57 @@
+namespace Apvirt.Ap.Profiles;
+
+/// <summary>What is known of a quirk.</summary>
+/// <param name="Quirk">The quirk.</param>
+/// <param name="Finding">Number of the finding in invariants.md, or of the observation in QUIRKS.md.</param>
+/// <param name="Summary">What 6.12 does.</param>
+/// <param name="Instead">What happens without the quirk.</param>
+/// <param name="Breaks">The invariants that it breaks, empty if none.</param>
+public sealed record QuirkEntry(Quirk Quirk, string Finding, string Summary, string Instead, string Breaks);
+
+/// <summary>The one table of deviations.</summary>
+public static class QuirkTable
+{
+    /// <summary>All quirks, in the order of the enumeration.</summary>
+    public static IReadOnlyList<QuirkEntry> Entries { get; } =
+    [
+        new(Quirk.NoFilterAfterRemoval, "F03",
+            "unassigning, or a removal from the host's configuration, does not filter again: an adapter kept out by a domain that goes stays out",
+            "every removal filters again", "V02"),
+        new(Quirk.StaleQueueLink, "F02, F06",
+            "a queue unassigned while it is not plugged keeps its pointer to the mdev, is not reset, and its interrupt stays charged to the mdev; once the mdev is gone apvirt clears the pointer, where 6.12 would read freed memory",
+            "the pointer is cleared, and the queue reset if it is armed", "I10 I11 I20 I21"),
+        new(Quirk.FailedEnableLeaks, "F04",
+            "an AQIC enable that ends in a code other than 00 and 07 leaks the new page pin and ISC reference and frees the old ones",
+            "the new ones are given back, the old ones stay", "I21 I22"),
+        new(Quirk.GivesUpWhileArmed, "F05",
+            "after six busy attempts to disable, the page is unpinned although the queue may still interrupt",
+            "disabling goes on until the queue is disarmed or gone", "I20"),
+        new(Quirk.UnmapFromZeroDisarms, "F11",
+            "an unmap that starts at 0 disables interrupts on queues that have none, their saved address being 0",
+            "only queues whose NIB lies in the range are disarmed", ""),
+        new(Quirk.UnexpectedCodeEndsReset, "F21",
+            "an unexpected TAPQ code ends the verification of a reset: the ZAPQ code stays (00 counts as passable) and interrupt resources are kept",
+            "the code becomes the reset status, and interrupt resources are freed", "I11 I20 I21 I22"),
+        new(Quirk.FailedResetStaysPlugged, "F13",
+            "a queue whose VFIO_DEVICE_RESET fails stays plugged until something filters",
+            "a reset that fails filters at once", "I04 V03"),
+        new(Quirk.StatusInUpperHalf, "F15",
+            "AQIC without a hook stores its status in the upper half of general register 1; only condition code 3 tells the guest",
+            "the status is in the lower half, as always", ""),
+        new(Quirk.MaskChangeBindsUnbound, "F17",
+            "any mask change, even of other queues, binds an unbound queue of the default pool to its default driver",
+            "only a queue whose own pool changes is bound anew", "V07"),
+        new(Quirk.TypeAskedForNewDomainsOnly, "QUIRKS 30",
+            "a new adapter that is too old is only dropped from hot plug if the same change adds domains",
+            "it is dropped whenever one of its queues tells its type", ""),
+        new(Quirk.UnlockedConfigShow, "F08",
+            "ap_config is shown without a lock and may mix old and new masks",
+            "it is shown under mdevs_lock", "I26 V06"),
+        new(Quirk.RequestTriggerSurvivesClose, "F09",
+            "the device-request eventfd stays registered after the last close",
+            "it is released at the last close", "I26"),
+        new(Quirk.TextCutInLine, "QUIRKS 37",
+            "a matrix text of more than 4095 bytes is cut in the middle of a line",
+            "it is cut at a line's end", ""),
+    ];
+}
