@@ -1,11 +1,9 @@
-using System.Collections.Frozen;
-
 namespace Apvirt.Ap.Profiles;
 
 /// <summary>Which quirks a host has (DESIGN.md "Two profiles"). Immutable.</summary>
 public sealed class Profile
 {
-    private readonly FrozenSet<Quirk> _quirks;
+    private readonly ulong _quirks;
 
     /// <summary>Makes a profile.</summary>
     /// <param name="name">Its name.</param>
@@ -13,7 +11,8 @@ public sealed class Profile
     public Profile(string name, IEnumerable<Quirk> quirks)
     {
         Name = name;
-        _quirks = quirks.ToFrozenSet();
+        foreach (Quirk quirk in quirks)
+            _quirks |= 1UL << (int)quirk;
     }
 
     /// <summary>Answers exactly as Linux 6.12 does, visible defects included.</summary>
@@ -24,5 +23,5 @@ public sealed class Profile
 
     /// <summary>Whether a quirk is on.</summary>
     /// <param name="quirk">The quirk.</param>
-    public bool Has(Quirk quirk) => _quirks.Contains(quirk);
+    public bool Has(Quirk quirk) => (_quirks >> (int)quirk & 1) != 0;
 }

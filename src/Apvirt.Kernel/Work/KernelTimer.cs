@@ -24,5 +24,4 @@ public sealed class KernelTimer
 
     /// <summary>Takes the setting back.</summary>
     public void Cancel() => _timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-
 }

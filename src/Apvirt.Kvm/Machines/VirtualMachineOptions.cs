@@ -1,0 +1,32 @@
+namespace Apvirt.Kvm.Machines;
+
+/// <summary>What a VM is made with.</summary>
+public sealed record VirtualMachineOptions
+{
+    /// <summary>Bytes of guest memory, from address 0 on.</summary>
+    public ulong MemoryBytes { get; init; } = 4UL << 30;
+
+    /// <summary>Number of vCPUs, at least 1.</summary>
+    public int VcpuCount { get; init; } = 1;
+
+    /// <summary>Whether the guest has AP facilities; without them it has no crypto control block.</summary>
+    public bool HasAp { get; init; } = true;
+
+    /// <summary>Facility 76 (MSAX3); without it the control block has format 0.</summary>
+    public bool HasFacility76 { get; init; } = true;
+
+    /// <summary>Facility 15 (APFT): TAPQ tells about a queue.</summary>
+    public bool HasFacility15 { get; init; } = true;
+
+    /// <summary>Facility 65 (AQIC): queues can interrupt the guest.</summary>
+    public bool HasFacility65 { get; init; } = true;
+
+    /// <summary>Whether the VM has a GISA.</summary>
+    public bool HasGisa { get; init; } = true;
+
+    /// <summary>Whether adapter interrupts are virtualised (AIV).</summary>
+    public bool HasAiv { get; init; } = true;
+
+    /// <summary>Whether the guest runs in secure execution.</summary>
+    public bool IsProtected { get; init; }
+}
