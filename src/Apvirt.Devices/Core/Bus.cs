@@ -158,10 +158,16 @@ public abstract class Bus : SysfsDirectory
     /// <param name="driver">The driver.</param>
     /// <param name="device">The device.</param>
     /// <returns>ENODEV if driver and device do not match, EBUSY if the device has a driver, else what the probe answers.</returns>
-    public async ValueTask<Errno> BindAsync(KernelTask task, Driver driver, Device device)
+    public ValueTask<Errno> BindAsync(KernelTask task, Driver driver, Device device) =>
+        Matches(device, driver) ? AssociateAsync(task, driver, device) : new ValueTask<Errno>(Errno.ENODEV);
+
+    /// <summary>Binds a device to a driver that its maker chose, without asking whether they match.</summary>
+    /// <param name="task">The binding task.</param>
+    /// <param name="driver">The driver.</param>
+    /// <param name="device">The device.</param>
+    /// <returns>ENODEV if the device is going, EBUSY if it has a driver, else what the probe answers.</returns>
+    public async ValueTask<Errno> AssociateAsync(KernelTask task, Driver driver, Device device)
     {
-        if (!Matches(device, driver))
-            return Errno.ENODEV;
         await device.Lock.LockAsync(task);
         Errno error = !device.IsRegistered ? Errno.ENODEV
             : device.Driver is not null ? Errno.EBUSY

@@ -1,0 +1,92 @@
+using Apvirt.Devices.Core;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Vfio.Mdev;
+
+/// <summary>
+/// The bus of mediated devices. Drivers never match by themselves: a device is bound to the driver of its parent when it
+/// is created (sysfs.md §6).
+/// </summary>
+public sealed class MdevBus : Bus
+{
+    private static readonly LockClass ListClass = new("mdev_list_lock", LockKind.Mutex);
+    private static readonly AttributeTable Table = new(StandardAttributes);
+
+    private readonly SysfsDirectory _parentClass;
+
+    // L30. Guards _known and _available. A name stays known until the device is released, long after it left the tree.
+    private readonly KernelMutex _listLock = new(ListClass);
+    private readonly Dictionary<Guid, MdevDevice?> _known = [];
+    private readonly Dictionary<MdevParent, int> _available = [];
+
+    /// <summary>Makes the bus, its class of parents and its module.</summary>
+    /// <param name="model">The machine's device model.</param>
+    public MdevBus(DeviceModel model) : base(model, "mdev") => _parentClass = model.Tree.Class.AddDirectory("mdev_bus");
+
+    /// <inheritdoc/>
+    public override AttributeTable Attributes => Table;
+
+    /// <inheritdoc/>
+    protected override bool Matches(Device device, Driver driver) => false;
+
+    internal void AddParent(MdevParent parent)
+    {
+        _available.Add(parent, parent.MaxInstances);
+        _parentClass.AddLink(parent.Device.Name, parent.Device);
+        Model.Uevents.Send(parent.Device, "change", "MDEV_STATE", "registered");
+    }
+
+    internal void RemoveParent(MdevParent parent)
+    {
+        _parentClass.Remove(parent.Device.Name);
+        _available.Remove(parent);
+        Model.Uevents.Send(parent.Device, "change", "MDEV_STATE", "unregistered");
+    }
+
+    internal int Available(MdevParent parent) => _available.GetValueOrDefault(parent);
+
+    /// <summary>Takes a name and an instance, or says why not.</summary>
+    internal async ValueTask<Errno> ReserveAsync(KernelTask task, MdevParent parent, Guid uuid)
+    {
+        await _listLock.LockAsync(task);
+        Errno error = _known.ContainsKey(uuid) ? Errno.EEXIST : _available[parent] == 0 ? Errno.EUSERS : Errno.Ok;
+        if (error == Errno.Ok)
+        {
+            _known.Add(uuid, null);
+            _available[parent]--;
+        }
+        _listLock.Unlock(task);
+        return error;
+    }
+
+    internal async ValueTask ActivateAsync(KernelTask task, MdevDevice device)
+    {
+        await _listLock.LockAsync(task);
+        _known[device.Uuid] = device;
+        _listLock.Unlock(task);
+    }
+
+    /// <summary>Begins the removal of a device: EAGAIN while it is not active.</summary>
+    internal async ValueTask<Errno> DeactivateAsync(KernelTask task, MdevDevice device)
+    {
+        await _listLock.LockAsync(task);
+        Errno error = !_known.TryGetValue(device.Uuid, out MdevDevice? active) ? Errno.ENODEV
+            : active is null ? Errno.EAGAIN
+            : Errno.Ok;
+        if (error == Errno.Ok)
+            _known[device.Uuid] = null;
+        _listLock.Unlock(task);
+        return error;
+    }
+
+    internal async ValueTask ReleaseAsync(KernelTask task, MdevParent parent, Guid uuid)
+    {
+        await _listLock.LockAsync(task);
+        _known.Remove(uuid);
+        _available[parent]++;
+        _listLock.Unlock(task);
+    }
+}

@@ -1,0 +1,133 @@
+using System.Text;
+using Apvirt.Devices.Core;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Vfio.Mdev;
+
+/// <summary>A device that mediated devices are made of, with its types (vfio.md §10).</summary>
+public sealed class MdevParent
+{
+    private static readonly LockClass UnregisterClass = new("unreg_sem", LockKind.RwSemaphore);
+
+    // L3, outside device_lock(mdev). Read while a device is created or removed, written to unregister the parent.
+    private readonly KernelRwSemaphore _unregister = new(UnregisterClass);
+    private readonly List<MdevType> _types = [];
+    private readonly SysfsDirectory _typesDirectory;
+
+    /// <summary>Registers a parent with one type.</summary>
+    /// <param name="bus">The mdev bus.</param>
+    /// <param name="device">The parent device.</param>
+    /// <param name="driver">The driver of its mediated devices.</param>
+    /// <param name="maxInstances">How many there can be.</param>
+    /// <param name="typeName">sysfs name of the type, without the driver's.</param>
+    /// <param name="prettyName">What the type's <c>name</c> shows.</param>
+    public MdevParent(MdevBus bus, Device device, MdevDriver driver, int maxInstances, string typeName, string prettyName)
+    {
+        Bus = bus;
+        Device = device;
+        Driver = driver;
+        MaxInstances = maxInstances;
+        _typesDirectory = device.AddDirectory("mdev_supported_types");
+        MdevType type = new(_typesDirectory, this, typeName, prettyName);
+        _types.Add(type);
+        _typesDirectory.Add(type);
+        bus.AddParent(this);
+    }
+
+    /// <summary>The mdev bus.</summary>
+    public MdevBus Bus { get; }
+
+    /// <summary>The parent device.</summary>
+    public Device Device { get; }
+
+    /// <summary>The driver of its mediated devices.</summary>
+    public MdevDriver Driver { get; }
+
+    /// <summary>How many mediated devices there can be.</summary>
+    public int MaxInstances { get; }
+
+    /// <summary>How many more there can be now.</summary>
+    public int AvailableInstances => Bus.Available(this);
+
+    /// <summary>The types.</summary>
+    public IReadOnlyList<MdevType> Types => _types;
+
+    /// <summary>Creates a mediated device as a write to <c>create</c> does.</summary>
+    /// <param name="task">The writing task.</param>
+    /// <param name="type">The type.</param>
+    /// <param name="text">What was written: 36 characters, or 37 with any last one.</param>
+    /// <returns>EINVAL for a bad UUID, EEXIST, EUSERS, ENODEV while the parent goes.</returns>
+    public async ValueTask<Errno> CreateAsync(KernelTask task, MdevType type, ReadOnlyMemory<byte> text)
+    {
+        if (text.Length is not (36 or 37) || !Guid.TryParseExact(Encoding.Latin1.GetString(text.Span[..36]), "D", out Guid uuid))
+            return Errno.EINVAL;
+        Errno error = await Bus.ReserveAsync(task, this, uuid);
+        if (error != Errno.Ok)
+            return error;
+        if (!_unregister.TryLockRead(task))
+        {
+            await Bus.ReleaseAsync(task, this, uuid);
+            return Errno.ENODEV;
+        }
+        MdevDevice device = Driver.CreateDevice(type, uuid);
+        await Bus.AddDeviceAsync(task, device);
+        error = await Bus.AssociateAsync(task, Driver, device);
+        if (error == Errno.Ok)
+        {
+            type.DevicesDirectory.AddLink(device.Name, device);
+            await Bus.ActivateAsync(task, device);
+        }
+        else
+        {
+            await Bus.RemoveDeviceAsync(task, device);
+        }
+        _unregister.UnlockRead(task);
+        if (error != Errno.Ok)
+            await Bus.ReleaseAsync(task, this, uuid);
+        return error;
+    }
+
+    /// <summary>
+    /// Removes a mediated device. It leaves the tree at once; if user space has it open, the call waits until the last
+    /// file is closed (vfio-ap.md §8).
+    /// </summary>
+    /// <param name="task">The removing task.</param>
+    /// <param name="device">The device.</param>
+    /// <returns>ENODEV, or EAGAIN if it is being removed already.</returns>
+    public async ValueTask<Errno> RemoveAsync(KernelTask task, MdevDevice device)
+    {
+        Errno error = await Bus.DeactivateAsync(task, device);
+        if (error != Errno.Ok)
+            return error;
+        if (!_unregister.TryLockRead(task))
+            return Errno.ENODEV;
+        await RemoveDeviceAsync(task, device);
+        _unregister.UnlockRead(task);
+        return Errno.Ok;
+    }
+
+    /// <summary>Unregisters the parent and removes all its mediated devices.</summary>
+    /// <param name="task">The unregistering task.</param>
+    public async ValueTask UnregisterAsync(KernelTask task)
+    {
+        await _unregister.LockWriteAsync(task);
+        foreach (Device device in Bus.Devices())
+        {
+            if (device is MdevDevice mdev && mdev.Type.Parent == this && await Bus.DeactivateAsync(task, mdev) == Errno.Ok)
+                await RemoveDeviceAsync(task, mdev);
+        }
+        Device.Remove(_typesDirectory.Name);
+        Bus.RemoveParent(this);
+        _unregister.UnlockWrite(task);
+    }
+
+    private async ValueTask RemoveDeviceAsync(KernelTask task, MdevDevice device)
+    {
+        device.Type.DevicesDirectory.Remove(device.Name);
+        await Bus.RemoveDeviceAsync(task, device);
+        await Bus.ReleaseAsync(task, this, device.Uuid);
+    }
+}
