@@ -1,0 +1,114 @@
+using Apvirt.Ap.Architecture;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Logging;
+using Apvirt.Kernel.Tasks;
+using Apvirt.VfioAp.Matrix;
+
+namespace Apvirt.VfioAp.Mdev;
+
+/// <summary>Assigning: the stores that add an id (vfio-ap.md §4).</summary>
+public sealed partial class MatrixMdev
+{
+    /// <summary>Assigns an adapter.</summary>
+    /// <param name="task">The writing task.</param>
+    /// <param name="text">The id.</param>
+    /// <returns>EINVAL or ERANGE for the number, ENODEV above the maximum, EADDRNOTAVAIL, EADDRINUSE.</returns>
+    public ValueTask<Errno> AssignAdapterAsync(KernelTask task, ReadOnlyMemory<byte> text) => AssignAsync(task, text, isAdapter: true);
+
+    /// <summary>Assigns a usage domain.</summary>
+    /// <param name="task">The writing task.</param>
+    /// <param name="text">The id.</param>
+    /// <returns>As for <see cref="AssignAdapterAsync"/>.</returns>
+    public ValueTask<Errno> AssignDomainAsync(KernelTask task, ReadOnlyMemory<byte> text) => AssignAsync(task, text, isAdapter: false);
+
+    /// <summary>Assigns a control domain; neither ownership nor sharing is checked.</summary>
+    /// <param name="task">The writing task.</param>
+    /// <param name="text">The id.</param>
+    /// <returns>EINVAL or ERANGE for the number, ENODEV above the maximum.</returns>
+    public async ValueTask<Errno> AssignControlDomainAsync(KernelTask task, ReadOnlyMemory<byte> text)
+    {
+        UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
+        Errno error = ParseId(text.Span, MaxDomain, out int apqi);
+        if (error == Errno.Ok && !_matrix.Adm[apqi])
+        {
+            _matrix = _matrix with { Adm = _matrix.Adm.With(apqi) };
+            if (FilterControlDomains())
+                UpdateGuest(task);
+        }
+        locks.Release();
+        return error;
+    }
+
+    /// <summary>Reads an id (sysfs.md G12) and checks it against a maximum.</summary>
+    private static Errno ParseId(ReadOnlySpan<byte> text, int max, out int id)
+    {
+        Errno error = SysfsNumber.ParseUnsigned(text, out ulong value);
+        id = (int)Math.Min(value, int.MaxValue);
+        return error != Errno.Ok ? error : value > (ulong)max ? Errno.ENODEV : Errno.Ok;
+    }
+
+    // ap_perms_mutex is outside all other locks, so the test for ownership and the assignment are one step (M026).
+    private async ValueTask<Errno> AssignAsync(KernelTask task, ReadOnlyMemory<byte> text, bool isAdapter)
+    {
+        await Owner.ApBus.PermsMutex.LockAsync(task);
+        UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
+        Errno error = ParseId(text.Span, isAdapter ? MaxAdapter : MaxDomain, out int id);
+        if (error == Errno.Ok && !(isAdapter ? _matrix.Apm : _matrix.Aqm)[id])
+        {
+            MatrixMasks before = _matrix;
+            _matrix = isAdapter ? before with { Apm = before.Apm.With(id) } : before with { Aqm = before.Aqm.With(id) };
+            error = Validate(_matrix);
+            if (error == Errno.Ok)
+            {
+                if (isAdapter)
+                    LinkAdapter(id, _matrix.Aqm);
+                else
+                    LinkDomains(_matrix.Apm, ApMask.Of(id));
+                await FilterAndUpdateAsync(locks);
+            }
+            else
+            {
+                _matrix = before;
+            }
+        }
+        locks.Release();
+        Owner.ApBus.PermsMutex.Unlock(task);
+        return error;
+    }
+
+    private void LinkDomains(in ApMask adapters, in ApMask domains)
+    {
+        foreach (int apid in adapters)
+            LinkAdapter(apid, domains);
+    }
+
+    // Reserved for the host goes before shared with another mdev (QUIRKS.md 1). Neither asks whether the queues exist.
+    private Errno Validate(in MatrixMasks candidate)
+    {
+        if (Owner.ApBus.OwnsAny(candidate.Apm, candidate.Aqm))
+            return Errno.EADDRNOTAVAIL;
+        for (LinkedListNode<MatrixMdev>? node = Owner.Mdevs.First; node is not null; node = node.Next)
+        {
+            MatrixMdev other = node.Value;
+            if (other == this || !other._matrix.Intersects(candidate.Apm, candidate.Aqm))
+                continue;
+            LogConflict(other, candidate.Apm, candidate.Aqm, "already assigned to");
+            return Errno.EADDRINUSE;
+        }
+        return Errno.Ok;
+    }
+
+    /// <summary>One line for each queue that an mdev has and somebody else wants.</summary>
+    internal void LogConflict(MatrixMdev holder, in ApMask apm, in ApMask aqm, string reason)
+    {
+        KernelLog log = Model.Log;
+        if (!log.IsRead)
+            return;
+        foreach (int apid in holder._matrix.Apm & apm)
+        {
+            foreach (int apqi in holder._matrix.Aqm & aqm)
+                log.Write(LogLevel.Warning, $"vfio_ap_mdev {Name}", $"queue {Apqn.Of(apid, apqi)} {reason} {holder.Name}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+using Apvirt.Devices.Core;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Vfio.Devices;
+using Apvirt.Vfio.Mdev;
+using Apvirt.VfioAp.Matrix;
+
+namespace Apvirt.VfioAp.Mdev;
+
+/// <summary>The driver of vfio_ap's mediated devices.</summary>
+public sealed class VfioApMdevDriver : MdevDriver
+{
+    private readonly MatrixDevice _matrix;
+
+    /// <summary>Makes the driver.</summary>
+    /// <param name="bus">The mdev bus.</param>
+    /// <param name="matrix">The matrix device.</param>
+    public VfioApMdevDriver(MdevBus bus, MatrixDevice matrix) : base(bus, "vfio_ap_mdev") => _matrix = matrix;
+
+    /// <inheritdoc/>
+    public override string ModuleName => "vfio_ap";
+
+    /// <inheritdoc/>
+    public override string DeviceApi => "vfio-ap";
+
+    /// <inheritdoc/>
+    public override MdevDevice CreateDevice(MdevType type, Guid uuid) => new MatrixMdev(type, uuid, _matrix);
+
+    /// <inheritdoc/>
+    public override async ValueTask<Errno> ProbeAsync(KernelTask task, Device device)
+    {
+        MatrixMdev mdev = (MatrixMdev)device;
+        mdev.Vfio = new VfioDevice($"vfio_ap_mdev {mdev.Name}", mdev, _matrix.Groups.Create(mdev), mdev.Model.Log);
+        await mdev.PublishAsync(task);
+        mdev.AddDriverAttributes(MdevAttributes.Table);
+        return Errno.Ok;
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask RemoveAsync(KernelTask task, Device device)
+    {
+        MatrixMdev mdev = (MatrixMdev)device;
+        await mdev.RemoveDriverAttributesAsync(task);
+        await mdev.Vfio.UnregisterAsync(task);
+        await mdev.RetireAsync(task);
+        _matrix.Groups.Remove(mdev.Vfio.Group, mdev);
+    }
+}

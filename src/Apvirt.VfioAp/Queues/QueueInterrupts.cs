@@ -1,0 +1,116 @@
+using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Profiles;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Logging;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kvm.Interception;
+using Apvirt.Kvm.Machines;
+using Apvirt.VfioAp.Matrix;
+using Apvirt.VfioAp.Mdev;
+
+namespace Apvirt.VfioAp.Queues;
+
+/// <summary>Interrupts of a queue: AQIC on behalf of a guest, and what it ties up (vfio-ap.md §14). All under mdevs_lock.</summary>
+internal static class QueueInterrupts
+{
+    private const int DisableAttempts = 6;
+    private const int ClearAttempts = 5;
+    private static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(20);
+
+    /// <summary>Gives back the ISC registration and the pinned page that the last AQIC tied up.</summary>
+    internal static async ValueTask FreeInterruptResourcesAsync(this VfioApQueue queue, KernelTask task)
+    {
+        if (queue.SavedIsc != VfioApQueue.NoIsc)
+        {
+            queue.Mdev?.Kvm?.Gisa.Unregister(task, queue.SavedIsc);
+            queue.SavedIsc = VfioApQueue.NoIsc;
+        }
+        if (queue.SavedNib != 0 && queue.Mdev is { } mdev)
+        {
+            await mdev.Vfio.Pins.UnpinAsync(task, queue.SavedNib);
+            queue.SavedNib = 0;
+        }
+    }
+
+    /// <summary>Disables the interrupts of a queue and frees what they tied up.</summary>
+    internal static async ValueTask<ApStatus> DisableAsync(MatrixDevice matrix, KernelTask task, VfioApQueue queue)
+    {
+        ApStatus status = default;
+        bool givesUp = matrix.Profile.Has(Quirk.GivesUpWhileArmed);
+        for (int attempt = 0; attempt < DisableAttempts || !givesUp; attempt++)
+        {
+            status = await matrix.Instructions.AqicAsync(task, queue.Apqn, new AqicControl(Enable: false, Isc: 0, NotificationByte: 0));
+            switch (status.Code)
+            {
+                case ApResponse.Normal or ApResponse.OtherwiseChanged:
+                    await AwaitClearAsync(matrix, task, queue);
+                    await queue.FreeInterruptResourcesAsync(task);
+                    return status;
+                case ApResponse.ResetInProgress or ApResponse.Busy:
+                    await task.Runtime.DelayAsync(task, RetryInterval);
+                    continue;
+                default:
+                    Warn(matrix, queue, $"unexpected response code {(int)status.Code:x2} while disabling interrupts");
+                    await queue.FreeInterruptResourcesAsync(task);
+                    return status;
+            }
+        }
+        Warn(matrix, queue, "interrupts could not be disabled; freeing what they use all the same");
+        await queue.FreeInterruptResourcesAsync(task);
+        return status;
+    }
+
+    /// <summary>Enables the interrupts of a queue for a guest.</summary>
+    internal static async ValueTask<ApStatus> EnableAsync(
+        MatrixDevice matrix, KernelTask task, MatrixMdev mdev, VirtualMachine machine, VfioApQueue queue, PqapRequest request)
+    {
+        ulong nib = request.Registers.Gr2;
+        byte isc = request.Registers.Isc;
+        if (nib == 0 || !machine.IsBacked(nib) || request.FailsToPin || await mdev.Vfio.Pins.PinAsync(task, nib) != Errno.Ok)
+            return ApResponse.InvalidAddress;
+        if (machine.Gisa.Register(task, isc, out int hostIsc) != Errno.Ok)
+        {
+            await mdev.Vfio.Pins.UnpinAsync(task, nib);
+            return ApResponse.InvalidAddress;
+        }
+        ApStatus status = await matrix.Instructions.AqicAsync(
+            task, queue.Apqn, new AqicControl(Enable: true, (byte)hostIsc, nib, machine.Gisa.Designation, isc));
+        switch (status.Code)
+        {
+            case ApResponse.Normal:
+                await queue.FreeInterruptResourcesAsync(task);
+                queue.SavedNib = nib;
+                queue.SavedIsc = isc;
+                break;
+            case ApResponse.OtherwiseChanged:
+                await GiveBackAsync(task, mdev, machine, nib, isc);
+                break;
+            default:
+                Warn(matrix, queue, $"response code {(int)status.Code:x2} while enabling interrupts");
+                if (matrix.Profile.Has(Quirk.FailedEnableLeaks))
+                    await DisableAsync(matrix, task, queue);
+                else
+                    await GiveBackAsync(task, mdev, machine, nib, isc);
+                break;
+        }
+        return status;
+    }
+
+    private static async ValueTask GiveBackAsync(KernelTask task, MatrixMdev mdev, VirtualMachine machine, ulong nib, byte isc)
+    {
+        machine.Gisa.Unregister(task, isc);
+        await mdev.Vfio.Pins.UnpinAsync(task, nib);
+    }
+
+    private static async ValueTask AwaitClearAsync(MatrixDevice matrix, KernelTask task, VfioApQueue queue)
+    {
+        for (int attempt = 0; attempt < ClearAttempts && matrix.Instructions.Tapq(queue.Apqn).InterruptEnabled; attempt++)
+            await task.Runtime.DelayAsync(task, RetryInterval);
+    }
+
+    private static void Warn(MatrixDevice matrix, VfioApQueue queue, string message)
+    {
+        if (matrix.Model.Log.IsRead)
+            matrix.Model.Log.Write(LogLevel.Warning, $"vfio_ap {queue.Apqn}", message);
+    }
+}

@@ -1,0 +1,195 @@
+using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Profiles;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Logging;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Work;
+using Apvirt.VfioAp.Matrix;
+
+namespace Apvirt.VfioAp.Queues;
+
+/// <summary>
+/// A reset of several queues: all are started, then all are waited for (vfio-ap.md §13). There is one object for the
+/// machine because resets happen under mdevs_lock; its work item takes no lock, so waiting for it under the locks is safe.
+/// </summary>
+public sealed class QueueResets
+{
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(20);
+
+    private readonly MatrixDevice _matrix;
+    private readonly WorkQueue _workQueue;
+    private readonly WorkItem _verification;
+
+    // All under mdevs_lock, or by the work item while the holder of mdevs_lock waits for it.
+    private readonly List<VfioApQueue> _queues = [];
+    private int _unverified;
+
+    internal QueueResets(MatrixDevice matrix)
+    {
+        _matrix = matrix;
+        _workQueue = new WorkQueue(matrix.Model.Runtime, "vfio_ap_reset");
+        _verification = new WorkItem("reset verification", VerifyAsync);
+    }
+
+    /// <summary>Begins to collect queues.</summary>
+    internal void Begin() => _queues.Clear();
+
+    internal void Add(VfioApQueue queue) => _queues.Add(queue);
+
+    /// <summary>Adds the queues of an adapter in some domains.</summary>
+    internal void Add(QueueRow row, in ApMask domains)
+    {
+        foreach (int apqi in domains)
+            _queues.Add(row[apqi]!);
+    }
+
+    /// <summary>Resets what was collected. The caller holds mdevs_lock.</summary>
+    /// <param name="task">The waiting task.</param>
+    /// <returns>EIO if any queue ended with a code other than 00.</returns>
+    internal ValueTask<Errno> RunAsync(KernelTask task)
+    {
+        if (_queues.Count == 0)
+            return new ValueTask<Errno>(Errno.Ok);
+        ValueTask start = StartAsync(task);
+        if (!start.IsCompletedSuccessfully)
+            return FinishAsync(task, start);
+        ValueTask verification = _unverified == 0 ? default : _workQueue.RunAsync(task, _verification);
+        return verification.IsCompletedSuccessfully ? new ValueTask<Errno>(Result()) : AwaitAsync(verification);
+    }
+
+    /// <summary>Clears the links of the queues that were reset.</summary>
+    internal void Unlink()
+    {
+        foreach (VfioApQueue queue in _queues)
+            queue.Mdev = null;
+    }
+
+    private async ValueTask<Errno> FinishAsync(KernelTask task, ValueTask start)
+    {
+        await start;
+        if (_unverified > 0)
+            await _workQueue.RunAsync(task, _verification);
+        return Result();
+    }
+
+    private async ValueTask<Errno> AwaitAsync(ValueTask verification)
+    {
+        await verification;
+        return Result();
+    }
+
+    private Errno Result()
+    {
+        foreach (VfioApQueue queue in _queues)
+        {
+            if (queue.ResetStatus != ApResponse.Normal)
+                return Errno.EIO;
+        }
+        return Errno.Ok;
+    }
+
+    // Queues that need verification are moved to the front, [0, _unverified).
+    private ValueTask StartAsync(KernelTask task)
+    {
+        IApInstructions instructions = _matrix.Instructions;
+        _unverified = 0;
+        for (int i = 0; i < _queues.Count; i++)
+        {
+            VfioApQueue queue = _queues[i];
+            ApResponse code = instructions.Zapq(queue.Apqn).Code;
+            queue.SetResetStatus(code);
+            if (NeedsVerification(code))
+            {
+                Swap(i, _unverified++);
+                continue;
+            }
+            if (code is ApResponse.Deconfigured or ApResponse.Checkstopped or ApResponse.NotAvailable)
+            {
+                if (queue.HasInterruptResources)
+                    return FreeThenContinueAsync(task, i);
+            }
+            else
+            {
+                WarnOfCode(queue, "ZAPQ", code);
+            }
+        }
+        return default;
+    }
+
+    private async ValueTask FreeThenContinueAsync(KernelTask task, int index)
+    {
+        IApInstructions instructions = _matrix.Instructions;
+        await _queues[index].FreeInterruptResourcesAsync(task);
+        for (int i = index + 1; i < _queues.Count; i++)
+        {
+            VfioApQueue queue = _queues[i];
+            ApResponse code = instructions.Zapq(queue.Apqn).Code;
+            queue.SetResetStatus(code);
+            if (NeedsVerification(code))
+                Swap(i, _unverified++);
+            else if (code is ApResponse.Deconfigured or ApResponse.Checkstopped or ApResponse.NotAvailable)
+                await queue.FreeInterruptResourcesAsync(task);
+            else
+                WarnOfCode(queue, "ZAPQ", code);
+        }
+    }
+
+    private static bool NeedsVerification(ApResponse code) =>
+        code is ApResponse.Normal or ApResponse.ResetInProgress or ApResponse.Busy or ApResponse.StateChangeInProgress;
+
+    // Rounds of one look at each queue that is not done. There is no bound: a queue that stays busy holds everything up (F12).
+    private async ValueTask VerifyAsync(KernelTask worker)
+    {
+        while (_unverified > 0)
+        {
+            await worker.Runtime.DelayAsync(worker, PollInterval);
+            for (int i = 0; i < _unverified;)
+            {
+                VfioApQueue queue = _queues[i];
+                if (!LookAt(queue, out bool frees))
+                {
+                    i++;
+                    continue;
+                }
+                if (frees && queue.HasInterruptResources)
+                    await queue.FreeInterruptResourcesAsync(worker);
+                Swap(i, --_unverified);
+            }
+        }
+    }
+
+    private bool LookAt(VfioApQueue queue, out bool frees)
+    {
+        ApResponse code = _matrix.Instructions.Tapq(queue.Apqn).Code;
+        frees = true;
+        switch (code)
+        {
+            case ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped
+                when queue.ResetStatus is not (ApResponse.ResetInProgress or ApResponse.Busy or ApResponse.StateChangeInProgress):
+                return true;
+            case ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped:
+            case ApResponse.SecretNotUnique or ApResponse.AssociationFailed:
+                queue.SetResetStatus(_matrix.Instructions.Zapq(queue.Apqn).Code);
+                return false;
+            case ApResponse.ResetInProgress or ApResponse.Busy:
+                return false;
+            case ApResponse.NotAvailable:
+                return true;
+            default:
+                WarnOfCode(queue, "TAPQ", code);
+                if (_matrix.Profile.Has(Quirk.UnexpectedCodeEndsReset))
+                    frees = false;
+                else
+                    queue.SetResetStatus(code);
+                return true;
+        }
+    }
+
+    private void Swap(int a, int b) => (_queues[a], _queues[b]) = (_queues[b], _queues[a]);
+
+    private void WarnOfCode(VfioApQueue queue, string instruction, ApResponse code)
+    {
+        if (_matrix.Model.Log.IsRead)
+            _matrix.Model.Log.Write(LogLevel.Warning, $"vfio_ap {queue.Apqn}", $"unexpected response code {(int)code:x2} from {instruction} during a reset");
+    }
+}

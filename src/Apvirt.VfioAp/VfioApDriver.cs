@@ -1,0 +1,170 @@
+using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Bus;
+using Apvirt.Ap.Profiles;
+using Apvirt.Devices.Core;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Tasks;
+using Apvirt.VfioAp.Matrix;
+using Apvirt.VfioAp.Mdev;
+using Apvirt.VfioAp.Queues;
+
+namespace Apvirt.VfioAp;
+
+/// <summary>The AP driver of queues for guests: what the bus calls (vfio-ap.md §9 to §11).</summary>
+public sealed class VfioApDriver : ApDriver
+{
+    private static readonly AttributeTable QueueFiles = new([new SysfsAttribute<ApQueue>("status", SysfsMode.ReadOnly, ShowStatusAsync)]);
+
+    private readonly MatrixDevice _matrix;
+
+    /// <summary>Makes the driver.</summary>
+    /// <param name="bus">The AP bus.</param>
+    /// <param name="matrix">The matrix device.</param>
+    public VfioApDriver(ApBus bus, MatrixDevice matrix) : base(bus, "vfio_ap") => _matrix = matrix;
+
+    /// <inheritdoc/>
+    public override bool IsDefault => false;
+
+    /// <inheritdoc/>
+    public override bool TakesQueues => true;
+
+    /// <inheritdoc/>
+    public override async ValueTask<Errno> ProbeAsync(KernelTask task, Device device)
+    {
+        ApQueue apQueue = (ApQueue)device;
+        await _matrix.GuestsLock.LockAsync(task);
+        MatrixMdev? mdev = _matrix.AssigneeOf(apQueue.Apqn);
+        UpdateLocks locks = await _matrix.LockUnderGuestsAsync(task, mdev);
+        device.AddDriverAttributes(QueueFiles);
+        QueueRow row = _matrix.RowFor(apQueue.Apqn.Apid);
+        VfioApQueue queue = new(apQueue, row);
+        row.Add(queue);
+        if (mdev is not null)
+            await mdev.QueueArrivedAsync(locks, queue);
+        locks.Release();
+        return Errno.Ok;
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask RemoveAsync(KernelTask task, Device device)
+    {
+        ApQueue apQueue = (ApQueue)device;
+        // Before any lock: a running show of the status takes guests_lock (I29).
+        await device.RemoveDriverAttributesAsync(task);
+        await _matrix.GuestsLock.LockAsync(task);
+        VfioApQueue queue = _matrix.Queue(apQueue.Apqn)!;
+        MatrixMdev? mdev = queue.Mdev;
+        UpdateLocks locks = await _matrix.LockUnderGuestsAsync(task, mdev);
+        if (mdev is not null && mdev.IsPlugged(queue.Apqn))
+        {
+            await mdev.UnplugAdapterAsync(locks, queue);
+        }
+        else if (_matrix.Info.Contains(queue.Apqn))
+        {
+            _matrix.Resets.Begin();
+            _matrix.Resets.Add(queue);
+            await _matrix.Resets.RunAsync(task);
+        }
+        if (queue.HasInterruptResources && !_matrix.Info.Contains(queue.Apqn))
+            await queue.FreeInterruptResourcesAsync(task);
+        if (mdev is not null && mdev.IsLinked(queue.Apqn))
+            mdev.Unlink(queue.Apqn);
+        else if (mdev is not null)
+            mdev.StaleQueues--;
+        queue.Row.Remove(queue);
+        locks.Release();
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask<Errno> InUseAsync(KernelTask task, ApMask apm, ApMask aqm)
+    {
+        await _matrix.GuestsLock.LockAsync(task);
+        await _matrix.MdevsLock.LockAsync(task);
+        Errno error = Errno.Ok;
+        for (LinkedListNode<MatrixMdev>? node = _matrix.Mdevs.First; node is not null; node = node.Next)
+        {
+            if (!node.Value.Matrix.Intersects(apm, aqm))
+                continue;
+            node.Value.LogConflict(node.Value, apm, aqm, "cannot be reserved for the host driver: in use by");
+            error = Errno.EADDRINUSE;
+            break;
+        }
+        _matrix.MdevsLock.Unlock(task);
+        _matrix.GuestsLock.Unlock(task);
+        return error;
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask ConfigurationChangedAsync(KernelTask task, QciInfo now, QciInfo before)
+    {
+        await _matrix.GuestsLock.LockAsync(task);
+        MatrixMasks removed = new(before.Apm & ~now.Apm, before.Aqm & ~now.Aqm, before.Adm & ~now.Adm);
+        MatrixMasks added = new(now.Apm & ~before.Apm, now.Aqm & ~before.Aqm, now.Adm & ~before.Adm);
+        if (_matrix.Mdevs.Count > 0)
+            added = added with { Apm = WithoutOldTypes(added.Apm, added.Aqm, now) };
+        for (LinkedListNode<MatrixMdev>? node = _matrix.Mdevs.First; node is not null; node = node.Next)
+        {
+            MatrixMdev mdev = node.Value;
+            UpdateLocks locks = await _matrix.LockUnderGuestsAsync(task, mdev);
+            mdev.RemoveFromShadow(locks, removed);
+            mdev.Additions = new MatrixMasks(mdev.Matrix.Apm & added.Apm, mdev.Matrix.Aqm & added.Aqm, mdev.Matrix.Adm & added.Adm);
+            locks.ReleaseInner();
+        }
+        _matrix.Info = now;
+        _matrix.GuestsLock.Unlock(task);
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask ScanCompletedAsync(KernelTask task, QciInfo now, QciInfo before)
+    {
+        bool refilters = !_matrix.Profile.Has(Quirk.NoFilterAfterRemoval);
+        await _matrix.GuestsLock.LockAsync(task);
+        for (LinkedListNode<MatrixMdev>? node = _matrix.Mdevs.First; node is not null; node = node.Next)
+        {
+            MatrixMdev mdev = node.Value;
+            UpdateLocks locks = await _matrix.LockUnderGuestsAsync(task, mdev);
+            MatrixMasks additions = mdev.Additions;
+            bool matrix = refilters || !additions.Apm.IsEmpty || !additions.Aqm.IsEmpty;
+            await mdev.FilterAndUpdateAsync(locks, matrix, controlDomains: !additions.Adm.IsEmpty);
+            mdev.Additions = default;
+            locks.ReleaseInner();
+        }
+        _matrix.GuestsLock.Unlock(task);
+    }
+
+    // Adapters too old for the driver are not waited for. 6.12 only asks for domains that are new with them (QUIRKS.md 30).
+    private ApMask WithoutOldTypes(in ApMask adapters, in ApMask newDomains, QciInfo now)
+    {
+        ApMask supported = adapters;
+        ApMask domains = _matrix.Profile.Has(Quirk.TypeAskedForNewDomainsOnly) ? newDomains : now.Aqm;
+        foreach (int apid in adapters)
+        {
+            foreach (int apqi in domains)
+            {
+                ApStatus status = _matrix.Instructions.Tapq(Apqn.Of(apid, apqi), out ApQueueInfo info);
+                bool isKnown = status.Code is ApResponse.Normal or ApResponse.ResetInProgress or ApResponse.Deconfigured
+                    or ApResponse.Checkstopped or ApResponse.Busy;
+                if (!isKnown || info.Type < ApQueueInfo.OldestSupportedType)
+                    supported = supported.Without(apid);
+            }
+        }
+        return supported;
+    }
+
+    // By the matrix, not by the queue's link: a queue that is assigned but filtered is "assigned" (QUIRKS.md 9).
+    private static async ValueTask<Errno> ShowStatusAsync(KernelTask task, ApQueue device, SysfsText text)
+    {
+        MatrixDevice matrix = ((VfioApDriver)device.Driver!)._matrix;
+        await matrix.GuestsLock.LockAsync(task);
+        await matrix.MdevsLock.LockAsync(task);
+        MatrixMdev? mdev = matrix.AssigneeOf(device.Apqn);
+        if (mdev is null)
+            text.Append("unassigned\n"u8);
+        else
+            text.Append(mdev.Kvm is not null && mdev.IsPlugged(device.Apqn) ? "in use\n"u8 : "assigned\n"u8);
+        matrix.MdevsLock.Unlock(task);
+        matrix.GuestsLock.Unlock(task);
+        return Errno.Ok;
+    }
+}
