@@ -157,22 +157,17 @@ public sealed class CryptoHardware
         }
     }
 
-    /// <summary>How many ZAPQ a queue got from somebody while it was in the configuration.</summary>
-    /// <param name="apqn">The queue.</param>
-    /// <param name="issuer">From whom.</param>
-    public int Resets(Apqn apqn, ApIssuer issuer)
+    /// <summary>How many ZAPQ each queue got while it was in the configuration; queues without any are left out.</summary>
+    /// <returns>The counts in the order of the queues' numbers.</returns>
+    public IReadOnlyList<(Apqn Apqn, ResetCounts Counts)> ResetCounts()
     {
+        List<(Apqn, ResetCounts)> counts = [];
         lock (_gate)
         {
-            if (_adapters[apqn.Apid]?.TryState(apqn.Apqi) is not { } state)
-                return 0;
-            return issuer switch
-            {
-                ApIssuer.Bus => state.BusResets,
-                ApIssuer.VfioAp => state.DriverResets,
-                _ => state.GuestResets,
-            };
+            for (int apid = 0; apid < ApMask.Size; apid++)
+                _adapters[apid]?.AddResetCounts(apid, counts);
         }
+        return counts;
     }
 
     /// <summary>Sets all reset counters to zero.</summary>
@@ -217,18 +212,22 @@ public sealed class CryptoHardware
             if (!TryGet(apqn, out SimulatedAdapter? adapter))
                 return ApResponse.NotAvailable;
             ref QueueState state = ref adapter.State(apqn.Apqi);
-            if (zeroize)
-                Count(ref state, issuer);
             ApResponse code = adapter.Code != ApResponse.Normal ? adapter.Code : state.Code;
+            ApStatus status;
             if (state.HasExtras)
-                return ResetWithExtras(adapter, ref state, apqn.Apqi, issuer, zeroize, code);
-            if (code == ApResponse.Normal)
             {
-                state.InterruptEnabled = false;
-                if (ResetTime > TimeSpan.Zero)
-                    adapter.Extras(apqn.Apqi).ResettingUntil = Ticks() + ResetTime.Ticks;
+                status = ResetWithExtras(adapter, ref state, apqn.Apqi, issuer, zeroize, code);
             }
-            return new ApStatus(code, state.InterruptEnabled);
+            else
+            {
+                if (code == ApResponse.Normal)
+                    Clear(adapter, ref state, apqn.Apqi);
+                status = new ApStatus(code, state.InterruptEnabled);
+            }
+            // The host's resets count whatever comes of them, a guest's only if they were done (FORMAT.md queue.resets).
+            if (zeroize && (issuer != ApIssuer.Guest || status.Code == ApResponse.Normal))
+                Count(ref state, issuer);
+            return status;
         }
     }
 
@@ -322,6 +321,13 @@ public sealed class CryptoHardware
             return false;
         code = injected;
         return true;
+    }
+
+    private void Clear(SimulatedAdapter adapter, ref QueueState state, int apqi)
+    {
+        state.InterruptEnabled = false;
+        if (ResetTime > TimeSpan.Zero)
+            adapter.Extras(apqi).ResettingUntil = Ticks() + ResetTime.Ticks;
     }
 
     private ApStatus ResetWithExtras(

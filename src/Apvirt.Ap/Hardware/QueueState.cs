@@ -24,6 +24,12 @@ public enum ApInstruction
     Aqic,
 }
 
+/// <summary>How many ZAPQ a queue got.</summary>
+/// <param name="Bus">From the host's AP bus.</param>
+/// <param name="Driver">From the vfio_ap driver.</param>
+/// <param name="Guest">From guests.</param>
+public readonly record struct ResetCounts(int Bus, int Driver, int Guest);
+
 /// <summary>State of one queue in the hardware. Small and packed: a machine may have 65,536.</summary>
 internal struct QueueState
 {

@@ -44,8 +44,6 @@ internal sealed class SimulatedAdapter(AdapterType type)
         return ref _states[apqi];
     }
 
-    internal QueueState? TryState(int apqi) => apqi < _states.Length ? _states[apqi] : null;
-
     internal QueueExtras Extras(int apqi)
     {
         ref QueueState state = ref State(apqi);
@@ -53,6 +51,16 @@ internal sealed class SimulatedAdapter(AdapterType type)
             return _extras[apqi];
         state.HasExtras = true;
         return _extras[apqi] = new QueueExtras();
+    }
+
+    internal void AddResetCounts(int apid, List<(Apqn Apqn, ResetCounts Counts)> counts)
+    {
+        for (int apqi = 0; apqi < _states.Length; apqi++)
+        {
+            ref QueueState state = ref _states[apqi];
+            if ((state.BusResets | state.DriverResets | state.GuestResets) != 0)
+                counts.Add((Apqn.Of(apid, apqi), new ResetCounts(state.BusResets, state.DriverResets, state.GuestResets)));
+        }
     }
 
     internal void ClearResetCounters()

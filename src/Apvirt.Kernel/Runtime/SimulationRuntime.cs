@@ -116,6 +116,27 @@ public sealed class SimulationRuntime : KernelRuntime
         return answer;
     }
 
+    /// <summary>Runs an operation, and everything it sets off, until it has ended or nothing can move within the horizon.</summary>
+    /// <typeparam name="T">Type of the answer.</typeparam>
+    /// <param name="operation">The operation, already begun.</param>
+    /// <param name="horizon">How far virtual time may move.</param>
+    /// <param name="answer">Its answer if it has ended.</param>
+    /// <returns>Whether it has ended. One that has not goes on when something wakes it.</returns>
+    public bool TryDrive<T>(ValueTask<T> operation, TimeSpan horizon, out T? answer)
+    {
+        if (operation.IsCompleted)
+        {
+            answer = operation.GetAwaiter().GetResult();
+            if (_runnable.Count != 0)
+                RunUntil(() => false, TimeSpan.Zero);
+            return true;
+        }
+        Task<T> task = operation.AsTask();
+        RunUntil(() => task.IsCompleted, horizon);
+        answer = task.IsCompleted ? task.GetAwaiter().GetResult() : default;
+        return task.IsCompleted;
+    }
+
     /// <summary>Lets everything run that can, with virtual time moving at most so far.</summary>
     /// <param name="horizon">How far virtual time may move; it ends exactly there, or where it was if nothing is set to happen.</param>
     public void Advance(TimeSpan horizon)

@@ -17,7 +17,7 @@ public sealed class Vcpu
     {
         Machine = machine;
         Index = index;
-        IsInterpretingAp = machine.HasCrycb;
+        IsInterpretingAp = machine.Options.IsInterpretingAp;
         IsAivActive = machine.Options.HasAiv;
     }
 

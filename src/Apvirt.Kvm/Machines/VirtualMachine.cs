@@ -28,7 +28,7 @@ public sealed class VirtualMachine
     {
         Name = name;
         Options = options;
-        Format = !options.HasFacility76 ? CrycbFormat.Format0
+        Format = !options.HasFacility76 || !options.HasAp ? CrycbFormat.Format0
             : hostHasApxa ? CrycbFormat.Format2
             : CrycbFormat.Format1;
         Gisa = new Gisa(options.HasGisa && options.HasAiv, designation: 0x2000);

@@ -12,6 +12,12 @@ public sealed record VirtualMachineOptions
     /// <summary>Whether the guest has AP facilities; without them it has no crypto control block.</summary>
     public bool HasAp { get; init; } = true;
 
+    /// <summary>
+    /// Whether AP instructions are interpreted (ECA.APIE). The recordings show that this does not depend on
+    /// <see cref="HasAp"/>: a guest without a control block gets as far as the missing hook.
+    /// </summary>
+    public bool IsInterpretingAp { get; init; } = true;
+
     /// <summary>Facility 76 (MSAX3); without it the control block has format 0.</summary>
     public bool HasFacility76 { get; init; } = true;
 

@@ -1,0 +1,147 @@
+using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Bus;
+using Apvirt.Ap.Hardware;
+using Apvirt.Devices.Core;
+using Apvirt.Host.Machines;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kvm.Interception;
+using Apvirt.Kvm.Machines;
+using Apvirt.VfioAp.Mdev;
+
+namespace Apvirt.Host.Guests;
+
+/// <summary>The guests of a host and what their user space does: start, stop, plug and unplug devices, run AP instructions.</summary>
+public sealed class GuestProcesses
+{
+    private readonly VirtualHost _host;
+
+    // Guards _guests; a leaf.
+    private readonly Lock _gate = new();
+    private readonly SortedDictionary<string, GuestProcess> _guests = new(StringComparer.Ordinal);
+
+    internal GuestProcesses(VirtualHost host) => _host = host;
+
+    /// <summary>The guests now, by name.</summary>
+    public GuestProcess[] List()
+    {
+        lock (_gate)
+            return [.. _guests.Values];
+    }
+
+    /// <summary>Finds a guest.</summary>
+    /// <param name="name">Its name.</param>
+    public GuestProcess? Find(string name)
+    {
+        lock (_gate)
+            return _guests.GetValueOrDefault(name);
+    }
+
+    /// <summary>The mediated device of a UUID that is in the tree, null if there is none.</summary>
+    /// <param name="uuid">The UUID in lower case.</param>
+    public MatrixMdev? FindMdev(string uuid) => _host.MdevBus.FindDevice(uuid) as MatrixMdev;
+
+    /// <summary>Starts a guest with a device, or plugs the device into a running one.</summary>
+    /// <param name="task">The starting task.</param>
+    /// <param name="name">Name of the guest; a new one is made.</param>
+    /// <param name="uuid">The mediated device; null starts a guest without one.</param>
+    /// <param name="options">How.</param>
+    /// <returns>
+    /// ENODEV for an unknown device, EBUSY if it is open, EPERM if the VM has one already, EINVAL without KVM. A guest
+    /// that was made for a failing open does not exist afterwards.
+    /// </returns>
+    public async ValueTask<Errno> StartAsync(KernelTask task, string name, string? uuid, GuestOptions options)
+    {
+        MatrixMdev? mdev = uuid is null ? null : FindMdev(uuid);
+        if (uuid is not null && mdev is null)
+            return Errno.ENODEV;
+        Errno error = mdev?.Vfio.Group.Open() ?? Errno.Ok;
+        if (error != Errno.Ok)
+            return error;
+        GuestProcess? existing = Find(name);
+        GuestProcess guest = existing
+            ?? new GuestProcess(name, new VirtualMachine(name, _host.ApBus.Configuration.HasApxa, options.Machine));
+        if (mdev is not null)
+            error = await guest.OpenAsync(task, mdev, options, device => Released(guest, device));
+        if (error != Errno.Ok)
+            mdev!.Vfio.Group.Close();
+        if (existing is not null)
+            return error;
+        if (error != Errno.Ok)
+        {
+            guest.Machine.Put(task);
+            return error;
+        }
+        lock (_gate)
+            _guests.Add(name, guest);
+        return Errno.Ok;
+    }
+
+    /// <summary>Stops a guest: all its devices are closed, then the VM goes.</summary>
+    /// <param name="task">The stopping task.</param>
+    /// <param name="name">Name of the guest.</param>
+    /// <returns>ENODEV if there is none.</returns>
+    public async ValueTask<Errno> StopAsync(KernelTask task, string name)
+    {
+        if (Find(name) is not { } guest)
+            return Errno.ENODEV;
+        foreach (MatrixMdev mdev in guest.Devices.ToArray())
+            await guest.CloseAsync(task, mdev);
+        lock (_gate)
+            _guests.Remove(name);
+        guest.Machine.Put(task);
+        return Errno.Ok;
+    }
+
+    /// <summary>Closes one device of a guest, which lives on.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="name">Name of the guest.</param>
+    /// <param name="uuid">The device.</param>
+    /// <returns>ENODEV if the guest does not exist or does not have the device.</returns>
+    public async ValueTask<Errno> DetachAsync(KernelTask task, string name, string uuid)
+    {
+        // A device whose removal is waiting is not in the tree any more, but still open.
+        MatrixMdev? mdev = Find(name)?.Devices.FirstOrDefault(d => string.Equals(d.Name, uuid, StringComparison.Ordinal));
+        return mdev is null ? Errno.ENODEV : await Find(name)!.CloseAsync(task, mdev);
+    }
+
+    /// <summary>The AP instructions of a guest's first vCPU.</summary>
+    /// <param name="guest">The guest.</param>
+    public IApInstructions InstructionsOf(GuestProcess guest) =>
+        new GuestInstructions(guest.Machine.Vcpus[0], _host.Hardware.InstructionsFor(ApIssuer.Guest), _host.Profile);
+
+    /// <summary>Boots the AP bus inside a guest: the same bus, on what the guest's control block lets through.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="guest">The guest.</param>
+    /// <returns>The guest's bus with its own tree, scanned once, its default drivers loaded.</returns>
+    public async ValueTask<ApBus> BootGuestBusAsync(KernelTask task, GuestProcess guest)
+    {
+        DeviceModel model = new(task.Runtime);
+        ApBus bus = new(model, InstructionsOf(guest), firmware: null, new ApBusOptions { ScansByTimer = false });
+        await bus.ScanAsync(task);
+        await bus.RegisterDriverAsync(task, new Apvirt.Ap.Drivers.Cex4CardDriver(bus));
+        await bus.RegisterDriverAsync(task, new Apvirt.Ap.Drivers.Cex4QueueDriver(bus));
+        return bus;
+    }
+
+    /// <summary>Runs an intercepted PQAP on behalf of a guest's first vCPU.</summary>
+    /// <param name="task">The vCPU's task.</param>
+    /// <param name="guest">The guest.</param>
+    /// <param name="request">The registers.</param>
+    public async ValueTask<PqapAnswer> InterceptAsync(KernelTask task, GuestProcess guest, PqapRequest request)
+    {
+        Vcpu vcpu = guest.Machine.Vcpus[0];
+        await vcpu.Mutex.LockAsync(task);
+        PqapAnswer answer = await PqapInterception.HandleAsync(task, vcpu, request, _host.Profile);
+        vcpu.Mutex.Unlock(task);
+        return answer;
+    }
+
+    // The eventfd was signalled: user space unplugs the device and closes it, and the removal goes on.
+    private void Released(GuestProcess guest, MatrixMdev mdev)
+    {
+        if (Find(guest.Name) != guest || !guest.Devices.Contains(mdev))
+            return;
+        _host.Model.Runtime.Spawn($"{guest.Name} releases {mdev.Name}", async task => await guest.CloseAsync(task, mdev));
+    }
+}

@@ -1,0 +1,97 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Hardware;
+
+namespace Apvirt.Host.Traces;
+
+/// <summary>What a field of an operation holds.</summary>
+internal enum FieldKind
+{
+    Text,
+    Flag,
+    Number,
+    IdList,
+    CodeList,
+    Apqn,
+    NumberText,
+    State,
+    Instruction,
+    ListName,
+}
+
+/// <summary>A field that an operation takes.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Kind">What it holds.</param>
+/// <param name="IsRequired">Whether it must be there.</param>
+internal sealed record FieldSpec(string Name, FieldKind Kind, bool IsRequired = true);
+
+/// <summary>Checks fields against what an operation takes, and reads them once they are known to be right.</summary>
+internal static class OperationFields
+{
+    internal static readonly IReadOnlyDictionary<string, ApResponse> States = new Dictionary<string, ApResponse>(StringComparer.Ordinal)
+    {
+        ["normal"] = ApResponse.Normal,
+        ["deconfigured"] = ApResponse.Deconfigured,
+        ["checkstopped"] = ApResponse.Checkstopped,
+    };
+
+    internal static readonly IReadOnlyDictionary<string, ApInstruction> Instructions = new Dictionary<string, ApInstruction>(StringComparer.Ordinal)
+    {
+        ["zapq"] = ApInstruction.Zapq,
+        ["tapq"] = ApInstruction.Tapq,
+        ["aqic"] = ApInstruction.Aqic,
+    };
+
+    internal static readonly IReadOnlyList<string> ListNames = ["queues", "vfio_ap", "cex4queue", "unbound", "mdevs"];
+
+    /// <summary>Says what is wrong with a value, null if nothing is.</summary>
+    internal static string? Complaint(FieldSpec spec, JsonElement value) => spec.Kind switch
+    {
+        FieldKind.Text => value.ValueKind == JsonValueKind.String ? null : "a text",
+        FieldKind.Flag => value.ValueKind is JsonValueKind.True or JsonValueKind.False ? null : "true or false",
+        FieldKind.Number => value.ValueKind == JsonValueKind.Number && value.TryGetUInt64(out _) ? null : "a whole number, 0 or above",
+        FieldKind.IdList => IsListBelow(value, ApMask.Size) ? null : "a list of ids from 0 to 255",
+        FieldKind.CodeList => IsListBelow(value, 256) ? null : "a list of response codes from 0 to 255",
+        FieldKind.Apqn => IsText(value, text => Ap.Architecture.Apqn.TryParse(text, out _)) ? null : "a queue as \"xx.yyyy\", hexadecimal",
+        FieldKind.NumberText => IsText(value, text => TryParseNumber(text, out _)) ? null : "a number as a text, such as \"0x2000\"",
+        FieldKind.State => IsText(value, States.ContainsKey) ? null : "one of " + string.Join(", ", States.Keys),
+        FieldKind.Instruction => IsText(value, Instructions.ContainsKey) ? null : "one of " + string.Join(", ", Instructions.Keys),
+        FieldKind.ListName => IsText(value, ListNames.Contains) ? null : "one of " + string.Join(", ", ListNames),
+        _ => throw new ArgumentOutOfRangeException(nameof(spec)),
+    };
+
+    internal static string Text(this JsonElement operation, string name) => operation.GetProperty(name).GetString()!;
+
+    internal static bool Flag(this JsonElement operation, string name, bool otherwise) =>
+        operation.TryGetProperty(name, out JsonElement value) ? value.GetBoolean() : otherwise;
+
+    internal static ulong Number(this JsonElement operation, string name, ulong otherwise = 0) =>
+        operation.TryGetProperty(name, out JsonElement value) ? value.GetUInt64() : otherwise;
+
+    internal static Apqn Apqn(this JsonElement operation, string name) =>
+        Ap.Architecture.Apqn.TryParse(operation.Text(name), out Apqn apqn) ? apqn : default;
+
+    internal static ApMask Mask(this JsonElement operation, string name) =>
+        ApMask.Of(operation.GetProperty(name).EnumerateArray().Select(id => id.GetInt32()));
+
+    internal static ulong NumberText(this JsonElement operation, string name) =>
+        TryParseNumber(operation.Text(name), out ulong value) ? value : 0;
+
+    internal static byte[] Bytes(this JsonElement operation, string name) => Encoding.UTF8.GetBytes(operation.Text(name));
+
+    // A number as C writes it: 0x… hexadecimal, 0… octal, else decimal.
+    private static bool TryParseNumber(string text, out ulong value)
+    {
+        byte[] bytes = Encoding.UTF8.GetBytes(text);
+        return Devices.Sysfs.SysfsNumber.ParseUnsigned(bytes, out value) == Kernel.Errno.Ok;
+    }
+
+    private static bool IsText(JsonElement value, Func<string, bool> isGood) =>
+        value.ValueKind == JsonValueKind.String && isGood(value.GetString()!);
+
+    private static bool IsListBelow(JsonElement value, int bound) =>
+        value.ValueKind == JsonValueKind.Array
+        && value.EnumerateArray().All(item => item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out int id) && id >= 0 && id < bound);
+}

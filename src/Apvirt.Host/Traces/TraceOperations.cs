@@ -1,0 +1,234 @@
+using System.Collections.Frozen;
+using System.Text.Json;
+using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Bus;
+using Apvirt.Ap.Hardware;
+using Apvirt.Devices.Core;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Host.Guests;
+using Apvirt.Host.Machines;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kvm.Interception;
+using Apvirt.Kvm.Machines;
+using Apvirt.VfioAp.Mdev;
+
+namespace Apvirt.Host.Traces;
+
+/// <summary>What an operation works on.</summary>
+/// <param name="Host">The host.</param>
+/// <param name="Task">On whose behalf.</param>
+/// <param name="Fields">The fields of the operation, checked.</param>
+/// <param name="Page">A page to show attributes on.</param>
+internal readonly record struct OperationContext(VirtualHost Host, KernelTask Task, JsonElement Fields, SysfsText Page);
+
+/// <summary>An operation that a trace can hold.</summary>
+/// <param name="Name">Value of <c>op</c>.</param>
+/// <param name="Fields">The fields that it takes.</param>
+/// <param name="Answers">The fields that answers can have.</param>
+/// <param name="Run">What it does.</param>
+internal sealed record TraceOperation(
+    string Name, IReadOnlyList<FieldSpec> Fields, IReadOnlyList<string> Answers, Func<OperationContext, ValueTask<Answer>> Run);
+
+/// <summary>The operations of the trace format as one table (FORMAT.md).</summary>
+internal static class TraceOperations
+{
+    private static readonly FieldSpec Guest = new("guest", FieldKind.Text);
+    private static readonly FieldSpec Mdev = new("mdev", FieldKind.Text);
+    private static readonly FieldSpec Queue = new("apqn", FieldKind.Apqn);
+    private static readonly IReadOnlyList<string> Result = ["result"];
+
+    internal static FrozenDictionary<string, TraceOperation> ByName { get; } = new TraceOperation[]
+    {
+        new("write", [new("path", FieldKind.Text), new("data", FieldKind.Text)], Result, WriteAsync),
+        new("read", [new("path", FieldKind.Text)], ["value", "result"], ReadAsync),
+        new("driver", [new("device", FieldKind.Text)], ["value"], DriverOf),
+        new("list", [new("what", FieldKind.ListName)], ["value"], List),
+        new("guest.start",
+            [
+                Guest, Mdev, new("req_irq", FieldKind.Flag, false), new("ap", FieldKind.Flag, false), new("kvm", FieldKind.Flag, false),
+                new("mem", FieldKind.Number, false), new("gisa", FieldKind.Flag, false), new("protected", FieldKind.Flag, false),
+            ],
+            Result, StartGuestAsync),
+        new("guest.stop", [Guest], Result, async c => Answer.Of(await c.Host.Guests.StopAsync(c.Task, c.Fields.Text("guest")))),
+        new("guest.detach", [Guest, Mdev], Result, async c =>
+            Answer.Of(await c.Host.Guests.DetachAsync(c.Task, c.Fields.Text("guest"), c.Fields.Text("mdev")))),
+        new("guest.apcb", [Guest], ["apm", "aqm", "adm", "result"], ApcbOf),
+        new("guest.counters", [Guest], ["set_masks", "clear_masks", "result"], CountersOf),
+        new("guest.irq_state", [Guest], ["pins", "gisc", "result"], InterruptStateOf),
+        new("host.config",
+            [new("adapters", FieldKind.IdList), new("domains", FieldKind.IdList), new("control_domains", FieldKind.IdList)],
+            Result, ConfigureAsync),
+        new("pqap.aqic",
+            [
+                Guest, Queue, new("enable", FieldKind.Flag), new("isc", FieldKind.Number), new("nib", FieldKind.NumberText),
+                new("pin_fail", FieldKind.Flag, false), new("aiv", FieldKind.Flag, false),
+            ],
+            ["rc", "result"], AqicAsync),
+        new("guest.zapq", [Guest, Queue], ["rc", "result"], GuestZapq),
+        new("queue.resets", [], ["value", "vfio_ap", "bus", "guest"], Resets),
+        new("queue.state", [Queue, new("state", FieldKind.State)], Result, c =>
+            Ok(c.Host.Hardware.SetQueueCode(c.Fields.Apqn("apqn"), OperationFields.States[c.Fields.Text("state")]))),
+        new("queue.fault",
+            [Queue, new("insn", FieldKind.Instruction), new("rc", FieldKind.CodeList), new("sticky", FieldKind.Flag, false)],
+            Result, Inject),
+        new("device.reset", [Mdev], Result, ResetDeviceAsync),
+        new("dma.unmap", [Mdev, new("iova", FieldKind.NumberText), new("length", FieldKind.NumberText)], Result, UnmapAsync),
+    }.ToFrozenDictionary(o => o.Name, StringComparer.Ordinal);
+
+    private static ValueTask<Answer> Ok(bool done) => new(Answer.Of(done ? Errno.Ok : Errno.ENODEV));
+
+    private static async ValueTask<Answer> WriteAsync(OperationContext c) =>
+        Answer.Of(await c.Host.Tree.WriteAsync(c.Task, c.Fields.Text("path"), c.Fields.Bytes("data")));
+
+    private static async ValueTask<Answer> ReadAsync(OperationContext c)
+    {
+        Errno error = await c.Host.Tree.ReadAsync(c.Task, c.Fields.Text("path"), c.Page);
+        return error == Errno.Ok ? new Answer().Add("value", new TextValue(c.Page.Memory)) : Answer.Of(error);
+    }
+
+    private static ValueTask<Answer> DriverOf(OperationContext c)
+    {
+        string driver = c.Host.ApBus.FindDevice(c.Fields.Text("device")) is not { } device ? "absent" : device.Driver?.Name ?? "none";
+        return new ValueTask<Answer>(new Answer().Add("value", driver));
+    }
+
+    private static ValueTask<Answer> List(OperationContext c)
+    {
+        string what = c.Fields.Text("what");
+        IEnumerable<Device> devices = what == "mdevs"
+            ? c.Host.MdevBus.Devices().Where(d => d.IsRegistered)
+            : c.Host.ApBus.Devices().Where(d => d is ApQueue);
+        IEnumerable<Device> chosen = what switch
+        {
+            "vfio_ap" or "cex4queue" => devices.Where(d => string.Equals(d.Driver?.Name, what, StringComparison.Ordinal)),
+            "unbound" => devices.Where(d => d.Driver is null),
+            _ => devices,
+        };
+        string[] names = [.. chosen.Select(d => d.Name)];
+        Array.Sort(names, StringComparer.Ordinal);
+        return new ValueTask<Answer>(new Answer().Add("value", new NamesValue(names)));
+    }
+
+    private static async ValueTask<Answer> StartGuestAsync(OperationContext c)
+    {
+        GuestOptions options = new()
+        {
+            RegistersRequest = c.Fields.Flag("req_irq", otherwise: true),
+            AssociatesKvm = c.Fields.Flag("kvm", otherwise: true),
+            Machine = new VirtualMachineOptions
+            {
+                HasAp = c.Fields.Flag("ap", otherwise: true),
+                HasGisa = c.Fields.Flag("gisa", otherwise: true),
+                IsProtected = c.Fields.Flag("protected", otherwise: false),
+                MemoryBytes = c.Fields.Number("mem", 4UL << 30),
+            },
+        };
+        return Answer.Of(await c.Host.Guests.StartAsync(c.Task, c.Fields.Text("guest"), c.Fields.Text("mdev"), options));
+    }
+
+    private static ValueTask<Answer> OfGuest(OperationContext c, Func<GuestProcess, Answer> answer) =>
+        new(c.Host.Guests.Find(c.Fields.Text("guest")) is { } guest ? answer(guest) : Answer.Of(Errno.ENODEV));
+
+    private static ValueTask<Answer> ApcbOf(OperationContext c) => OfGuest(c, guest => new Answer()
+        .Add("apm", guest.Machine.Apcb.Apm.ToString())
+        .Add("aqm", guest.Machine.Apcb.Aqm.ToString())
+        .Add("adm", guest.Machine.Apcb.Adm.ToString()));
+
+    private static ValueTask<Answer> CountersOf(OperationContext c) => OfGuest(c, guest => new Answer()
+        .Add("set_masks", guest.Machine.SetMasksCount)
+        .Add("clear_masks", guest.Machine.ClearMasksCount));
+
+    private static ValueTask<Answer> InterruptStateOf(OperationContext c) => OfGuest(c, guest => new Answer()
+        .Add("pins", guest.PinCount)
+        .Add("gisc", new NumbersValue(guest.Machine.Gisa.Counts)));
+
+    private static async ValueTask<Answer> ConfigureAsync(OperationContext c)
+    {
+        await c.Host.ConfigureAsync(c.Task, c.Fields.Mask("adapters"), c.Fields.Mask("domains"), c.Fields.Mask("control_domains"));
+        return Answer.Of(Errno.Ok);
+    }
+
+    private static async ValueTask<Answer> AqicAsync(OperationContext c)
+    {
+        if (c.Host.Guests.Find(c.Fields.Text("guest")) is not { } guest)
+            return Answer.Of(Errno.ENODEV);
+        AqicControl control = new(c.Fields.Flag("enable", otherwise: false), (byte)c.Fields.Number("isc"), c.Fields.NumberText("nib"));
+        PqapRequest request = new(PqapRegisters.ForAqic(c.Fields.Apqn("apqn"), control)) { FailsToPin = c.Fields.Flag("pin_fail", otherwise: false) };
+        Vcpu vcpu = guest.Machine.Vcpus[0];
+        bool before = vcpu.IsAivActive;
+        vcpu.IsAivActive = before && c.Fields.Flag("aiv", otherwise: true);
+        PqapAnswer answer = await c.Host.Guests.InterceptAsync(c.Task, guest, request);
+        vcpu.IsAivActive = before;
+        return answer.Outcome switch
+        {
+            PqapOutcome.NotSupported => Answer.Of(Errno.EOPNOTSUPP),
+            PqapOutcome.Specification => new Answer().Add("rc", "specification exception"),
+            PqapOutcome.PrivilegedOperation => new Answer().Add("rc", "privileged-operation exception"),
+            _ => new Answer().Add("rc", (long)ResponseOf(answer, request)),
+        };
+    }
+
+    // Without a hook 6.12 leaves the code in the wrong half of the register; only the condition code tells (QUIRKS.md 35).
+    private static ApResponse ResponseOf(PqapAnswer answer, PqapRequest request) =>
+        answer.ConditionCode == 3 && request.Registers.Response == ApResponse.Normal ? ApResponse.NotAvailable : request.Registers.Response;
+
+    private static ValueTask<Answer> GuestZapq(OperationContext c) => OfGuest(c, guest =>
+        new Answer().Add("rc", (long)c.Host.Guests.InstructionsOf(guest).Zapq(c.Fields.Apqn("apqn")).Code));
+
+    private static ValueTask<Answer> Resets(OperationContext c)
+    {
+        List<KeyValuePair<string, int>> all = [];
+        List<KeyValuePair<string, int>> driver = [];
+        List<KeyValuePair<string, int>> bus = [];
+        List<KeyValuePair<string, int>> guest = [];
+        foreach ((Apqn apqn, ResetCounts counts) in c.Host.Hardware.ResetCounts())
+        {
+            string name = apqn.ToString();
+            AddCount(all, name, counts.Driver + counts.Bus);
+            AddCount(driver, name, counts.Driver);
+            AddCount(bus, name, counts.Bus);
+            AddCount(guest, name, counts.Guest);
+        }
+        Answer answer = new Answer()
+            .Add("value", new CountsValue(all))
+            .Add("vfio_ap", new CountsValue(driver))
+            .Add("bus", new CountsValue(bus));
+        if (guest.Count > 0)
+            answer.Add("guest", new CountsValue(guest));
+        return new ValueTask<Answer>(answer);
+    }
+
+    private static void AddCount(List<KeyValuePair<string, int>> counts, string name, int count)
+    {
+        if (count > 0)
+            counts.Add(new(name, count));
+    }
+
+    private static ValueTask<Answer> Inject(OperationContext c)
+    {
+        ApResponse[] codes = [.. c.Fields.GetProperty("rc").EnumerateArray().Select(code => (ApResponse)code.GetByte())];
+        ApInstruction instruction = OperationFields.Instructions[c.Fields.Text("insn")];
+        return Ok(c.Host.Hardware.Inject(c.Fields.Apqn("apqn"), instruction, codes, c.Fields.Flag("sticky", otherwise: false)));
+    }
+
+    private static async ValueTask<Answer> ResetDeviceAsync(OperationContext c)
+    {
+        MatrixMdev? mdev = OpenMdev(c);
+        return Answer.Of(mdev is null ? Errno.ENODEV : await mdev.ResetAsync(c.Task));
+    }
+
+    private static async ValueTask<Answer> UnmapAsync(OperationContext c)
+    {
+        if (OpenMdev(c) is { } mdev)
+            await mdev.Vfio.UnmapAsync(c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"));
+        return Answer.Of(Errno.Ok);
+    }
+
+    // Also finds a device that is being removed while user space still has it open.
+    private static MatrixMdev? OpenMdev(OperationContext c)
+    {
+        string uuid = c.Fields.Text("mdev");
+        return c.Host.Guests.List().SelectMany(g => g.Devices).FirstOrDefault(d => string.Equals(d.Name, uuid, StringComparison.Ordinal));
+    }
+}

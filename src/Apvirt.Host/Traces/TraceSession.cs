@@ -1,0 +1,45 @@
+using Apvirt.Devices.Sysfs;
+using Apvirt.Host.Machines;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Host.Traces;
+
+/// <summary>
+/// A host in virtual time on which operations run one after another, each complete before the next. One that still sleeps
+/// when nothing moves any more is answered <c>blocked</c> and goes on by itself when it can.
+/// </summary>
+public sealed class TraceSession
+{
+    // Longer than any chain of retries that ends, shorter than waiting for nothing makes sense.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private readonly SimulationRuntime _runtime;
+    private readonly SysfsText _page = new();
+    private KernelTask _task;
+
+    /// <summary>Boots a host.</summary>
+    /// <param name="setup">What it is made of.</param>
+    public TraceSession(MachineSetup setup)
+    {
+        _runtime = new SimulationRuntime();
+        _task = _runtime.CreateTask("trace");
+        Host = _runtime.Drive(VirtualHost.BootAsync(_task, setup));
+    }
+
+    /// <summary>The host.</summary>
+    public VirtualHost Host { get; }
+
+    /// <summary>Runs one operation.</summary>
+    /// <param name="line">The operation.</param>
+    /// <returns>Its answer; texts in it are good until the next operation.</returns>
+    public Answer Run(TraceLine line)
+    {
+        _runtime.SetHorizon(Patience);
+        ValueTask<Answer> running = line.Operation!.Run(new OperationContext(Host, _task, line.Fields, _page));
+        if (_runtime.TryDrive(running, Patience, out Answer? answer))
+            return answer!;
+        _task = _runtime.CreateTask("trace");
+        return Answer.Blocked;
+    }
+}
