@@ -1,5 +1,7 @@
 using System.Globalization;
 using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Apvirt.Ap.Architecture;
 
@@ -12,36 +14,31 @@ public readonly struct ApMask : IEquatable<ApMask>
     /// <summary>Number of ids.</summary>
     public const int Size = 256;
 
-    private readonly ulong _w0;
-    private readonly ulong _w1;
-    private readonly ulong _w2;
-    private readonly ulong _w3;
+    // Four words, leftmost first. One vector, so that masks are always moved and combined whole: a mask written word by
+    // word and then read whole would wait for the stores to leave the store buffer.
+    private readonly Vector256<ulong> _words;
 
     /// <summary>Makes a mask of four words, leftmost first.</summary>
     /// <param name="w0">Ids 0 to 63.</param>
     /// <param name="w1">Ids 64 to 127.</param>
     /// <param name="w2">Ids 128 to 191.</param>
     /// <param name="w3">Ids 192 to 255.</param>
-    public ApMask(ulong w0, ulong w1, ulong w2, ulong w3)
-    {
-        _w0 = w0;
-        _w1 = w1;
-        _w2 = w2;
-        _w3 = w3;
-    }
+    public ApMask(ulong w0, ulong w1, ulong w2, ulong w3) => _words = Vector256.Create(w0, w1, w2, w3);
+
+    private ApMask(Vector256<ulong> words) => _words = words;
 
     /// <summary>No id.</summary>
     public static ApMask None => default;
 
     /// <summary>All 256 ids.</summary>
-    public static ApMask All => new(ulong.MaxValue, ulong.MaxValue, ulong.MaxValue, ulong.MaxValue);
+    public static ApMask All => new(Vector256<ulong>.AllBitsSet);
 
     /// <summary>Whether no id is in the mask.</summary>
-    public bool IsEmpty => (_w0 | _w1 | _w2 | _w3) == 0;
+    public bool IsEmpty => _words == Vector256<ulong>.Zero;
 
     /// <summary>Number of ids in the mask.</summary>
     public int Count =>
-        BitOperations.PopCount(_w0) + BitOperations.PopCount(_w1) + BitOperations.PopCount(_w2) + BitOperations.PopCount(_w3);
+        BitOperations.PopCount(Word(0)) + BitOperations.PopCount(Word(1)) + BitOperations.PopCount(Word(2)) + BitOperations.PopCount(Word(3));
 
     /// <summary>Whether an id is in the mask.</summary>
     /// <param name="id">0 to 255.</param>
@@ -49,17 +46,10 @@ public readonly struct ApMask : IEquatable<ApMask>
 
     /// <summary>The mask of one id.</summary>
     /// <param name="id">0 to 255.</param>
-    public static ApMask Of(int id)
-    {
-        ulong bit = 1UL << (63 - (id & 63));
-        return (id >> 6) switch
-        {
-            0 => new(bit, 0, 0, 0),
-            1 => new(0, bit, 0, 0),
-            2 => new(0, 0, bit, 0),
-            _ => new(0, 0, 0, bit),
-        };
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ApMask Of(int id) => new(
+        Vector256.Equals(Vector256.Create(0UL, 1, 2, 3), Vector256.Create((ulong)id >> 6))
+        & Vector256.Create(1UL << (63 - (id & 63))));
 
     /// <summary>The mask of several ids.</summary>
     /// <param name="ids">Each 0 to 255.</param>
@@ -86,13 +76,11 @@ public readonly struct ApMask : IEquatable<ApMask>
 
     /// <summary>Whether the masks have an id in common.</summary>
     /// <param name="other">The other mask.</param>
-    public bool Intersects(in ApMask other) =>
-        ((_w0 & other._w0) | (_w1 & other._w1) | (_w2 & other._w2) | (_w3 & other._w3)) != 0;
+    public bool Intersects(in ApMask other) => (_words & other._words) != Vector256<ulong>.Zero;
 
     /// <summary>Whether every id of this mask is in the other.</summary>
     /// <param name="other">The other mask.</param>
-    public bool IsSubsetOf(in ApMask other) =>
-        ((_w0 & ~other._w0) | (_w1 & ~other._w1) | (_w2 & ~other._w2) | (_w3 & ~other._w3)) == 0;
+    public bool IsSubsetOf(in ApMask other) => Vector256.AndNot(_words, other._words) == Vector256<ulong>.Zero;
 
     /// <summary>The ids, ascending.</summary>
     public Enumerator GetEnumerator() => new(this);
@@ -108,13 +96,8 @@ public readonly struct ApMask : IEquatable<ApMask>
 
     /// <summary>One of the four words.</summary>
     /// <param name="index">0 (ids 0 to 63) to 3.</param>
-    public ulong Word(int index) => index switch
-    {
-        0 => _w0,
-        1 => _w1,
-        2 => _w2,
-        _ => _w3,
-    };
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ulong Word(int index) => Unsafe.Add(ref Unsafe.As<Vector256<ulong>, ulong>(ref Unsafe.AsRef(in _words)), index & 3);
 
     /// <summary>Writes 64 hexadecimal digits in lower case, leftmost id first.</summary>
     /// <param name="digits">Room for 64 characters.</param>
@@ -130,29 +113,28 @@ public readonly struct ApMask : IEquatable<ApMask>
 
     /// <summary>The mask as sysfs prints it, without the line end: 0x and 64 digits (sysfs.md G13).</summary>
     public override string ToString() => string.Create(
-        CultureInfo.InvariantCulture, $"0x{_w0:x16}{_w1:x16}{_w2:x16}{_w3:x16}");
+        CultureInfo.InvariantCulture, $"0x{Word(0):x16}{Word(1):x16}{Word(2):x16}{Word(3):x16}");
 
     /// <inheritdoc/>
-    public bool Equals(ApMask other) =>
-        ((_w0 ^ other._w0) | (_w1 ^ other._w1) | (_w2 ^ other._w2) | (_w3 ^ other._w3)) == 0;
+    public bool Equals(ApMask other) => _words == other._words;
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => obj is ApMask other && Equals(other);
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(_w0, _w1, _w2, _w3);
+    public override int GetHashCode() => _words.GetHashCode();
 
     /// <summary>Ids that are in both masks.</summary>
-    public static ApMask operator &(in ApMask a, in ApMask b) => new(a._w0 & b._w0, a._w1 & b._w1, a._w2 & b._w2, a._w3 & b._w3);
+    public static ApMask operator &(in ApMask a, in ApMask b) => new(a._words & b._words);
 
     /// <summary>Ids that are in either mask.</summary>
-    public static ApMask operator |(in ApMask a, in ApMask b) => new(a._w0 | b._w0, a._w1 | b._w1, a._w2 | b._w2, a._w3 | b._w3);
+    public static ApMask operator |(in ApMask a, in ApMask b) => new(a._words | b._words);
 
     /// <summary>Ids that are in one of the masks only.</summary>
-    public static ApMask operator ^(in ApMask a, in ApMask b) => new(a._w0 ^ b._w0, a._w1 ^ b._w1, a._w2 ^ b._w2, a._w3 ^ b._w3);
+    public static ApMask operator ^(in ApMask a, in ApMask b) => new(a._words ^ b._words);
 
     /// <summary>Ids that are not in the mask.</summary>
-    public static ApMask operator ~(in ApMask a) => new(~a._w0, ~a._w1, ~a._w2, ~a._w3);
+    public static ApMask operator ~(in ApMask a) => new(~a._words);
 
     /// <summary>Whether the masks are the same.</summary>
     public static bool operator ==(in ApMask a, in ApMask b) => a.Equals(b);
@@ -172,7 +154,7 @@ public readonly struct ApMask : IEquatable<ApMask>
         internal Enumerator(in ApMask mask)
         {
             _mask = mask;
-            _rest = mask._w0;
+            _rest = mask.Word(0);
             _word = 0;
             Current = -1;
         }

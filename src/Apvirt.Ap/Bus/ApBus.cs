@@ -142,6 +142,21 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
     /// <param name="apqn">The queue.</param>
     public ApQueue? FindQueue(Apqn apqn) => _queues[apqn.Apid]?[apqn.Apqi];
 
+    /// <summary>The queue devices, ascending; one that comes or goes meanwhile may or may not be among them.</summary>
+    public IEnumerable<ApQueue> Queues()
+    {
+        foreach (ApQueue?[]? row in _queues)
+        {
+            if (row is null)
+                continue;
+            foreach (ApQueue? queue in row)
+            {
+                if (queue is not null)
+                    yield return queue;
+            }
+        }
+    }
+
     /// <summary>The cards now, ascending.</summary>
     public ApCard[] Cards()
     {

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Apvirt.Ap.Architecture;
+using Apvirt.Kernel.Runtime;
 
 namespace Apvirt.Ap.Hardware;
 
@@ -9,20 +10,24 @@ namespace Apvirt.Ap.Hardware;
 /// </summary>
 public sealed class CryptoHardware
 {
-    // Makes instructions and changes atomic; held for nanoseconds, never across a call.
-    private readonly Lock _gate = new();
+    // Makes instructions and changes atomic; held for nanoseconds, never across a call. Not needed while all tasks share a thread.
+    private readonly HardwareGate _gate;
     private readonly TimeProvider _time;
+    private readonly AdapterType?[] _types = new AdapterType?[ApMask.Size];
+
+    // Made when they are first used: most machines never touch most of what could be plugged in.
     private readonly SimulatedAdapter?[] _adapters = new SimulatedAdapter?[ApMask.Size];
     private QciInfo _configuration;
     private ApMask _apm;
     private ApMask _aqm;
 
     /// <summary>Makes hardware without adapters.</summary>
-    /// <param name="time">Clock for queues that are busy for a while.</param>
+    /// <param name="runtime">Clock for queues that are busy for a while, and whether callers share a thread.</param>
     /// <param name="configuration">What QCI answers first.</param>
-    public CryptoHardware(TimeProvider time, QciInfo configuration)
+    public CryptoHardware(KernelRuntime runtime, QciInfo configuration)
     {
-        _time = time;
+        _time = runtime.Time;
+        _gate = new HardwareGate(runtime.IsSerial);
         _configuration = configuration;
         _apm = configuration.Apm;
         _aqm = configuration.Aqm;
@@ -48,7 +53,7 @@ public sealed class CryptoHardware
     {
         get
         {
-            lock (_gate)
+            using (_gate.Enter())
                 return _configuration;
         }
     }
@@ -58,13 +63,16 @@ public sealed class CryptoHardware
     /// <param name="type">Its kind.</param>
     public void AddAdapter(int apid, AdapterType type)
     {
-        lock (_gate)
-            _adapters[apid] = new SimulatedAdapter(type);
+        using (_gate.Enter())
+        {
+            _types[apid] = type;
+            _adapters[apid] = null;
+        }
     }
 
     /// <summary>The kind of an adapter, null if there is none.</summary>
     /// <param name="apid">Adapter, 0 to 255.</param>
-    public AdapterType? TypeOf(int apid) => _adapters[apid]?.Type;
+    public AdapterType? TypeOf(int apid) => _types[apid];
 
     /// <summary>Changes the configuration; the bus notices at its next scan.</summary>
     /// <param name="apm">Adapters.</param>
@@ -72,7 +80,7 @@ public sealed class CryptoHardware
     /// <param name="adm">Control domains.</param>
     public void Configure(in ApMask apm, in ApMask aqm, in ApMask adm)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             _configuration = _configuration with { Apm = apm, Aqm = aqm, Adm = adm };
             _apm = apm;
@@ -86,9 +94,9 @@ public sealed class CryptoHardware
     /// <returns>False if there is no such adapter.</returns>
     public bool SetConfigured(int apid, bool isConfigured)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
-            if (_adapters[apid] is not { } adapter)
+            if (Adapter(apid) is not { } adapter)
                 return false;
             adapter.IsConfigured = isConfigured;
             return true;
@@ -101,9 +109,9 @@ public sealed class CryptoHardware
     /// <returns>False if there is no such adapter.</returns>
     public bool SetCheckstopped(int apid, bool isCheckstopped)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
-            if (_adapters[apid] is not { } adapter)
+            if (Adapter(apid) is not { } adapter)
                 return false;
             adapter.IsCheckstopped = isCheckstopped;
             return true;
@@ -116,9 +124,9 @@ public sealed class CryptoHardware
     /// <returns>False if there is no such adapter.</returns>
     public bool SetQueueCode(Apqn apqn, ApResponse code)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
-            if (_adapters[apqn.Apid] is not { } adapter)
+            if (Adapter(apqn.Apid) is not { } adapter)
                 return false;
             adapter.State(apqn.Apqi).Code = code;
             return true;
@@ -133,9 +141,9 @@ public sealed class CryptoHardware
     /// <returns>False if there is no such adapter.</returns>
     public bool Inject(Apqn apqn, ApInstruction instruction, ApResponse[] codes, bool isSticky)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
-            if (_adapters[apqn.Apid] is not { } adapter)
+            if (Adapter(apqn.Apid) is not { } adapter)
                 return false;
             adapter.Extras(apqn.Apqi).Faults[(int)instruction] = codes.Length == 0 ? null : new InjectedResponses(codes, isSticky);
             return true;
@@ -148,9 +156,9 @@ public sealed class CryptoHardware
     /// <returns>False if there is no such adapter.</returns>
     public bool SetBusy(Apqn apqn, TimeSpan duration)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
-            if (_adapters[apqn.Apid] is not { } adapter)
+            if (Adapter(apqn.Apid) is not { } adapter)
                 return false;
             adapter.Extras(apqn.Apqi).BusyUntil = Ticks() + duration.Ticks;
             return true;
@@ -162,7 +170,7 @@ public sealed class CryptoHardware
     public IReadOnlyList<(Apqn Apqn, ResetCounts Counts)> ResetCounts()
     {
         List<(Apqn, ResetCounts)> counts = [];
-        lock (_gate)
+        using (_gate.Enter())
         {
             for (int apid = 0; apid < ApMask.Size; apid++)
                 _adapters[apid]?.AddResetCounts(apid, counts);
@@ -173,7 +181,7 @@ public sealed class CryptoHardware
     /// <summary>Sets all reset counters to zero.</summary>
     public void ClearResetCounters()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             foreach (SimulatedAdapter? adapter in _adapters)
                 adapter?.ClearResetCounters();
@@ -186,7 +194,7 @@ public sealed class CryptoHardware
 
     internal ApStatus Tapq(Apqn apqn, ApIssuer issuer, out ApQueueInfo info)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (!TryGet(apqn, out SimulatedAdapter? adapter))
             {
@@ -207,7 +215,7 @@ public sealed class CryptoHardware
 
     internal ApStatus Reset(Apqn apqn, ApIssuer issuer, bool zeroize)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (!TryGet(apqn, out SimulatedAdapter? adapter))
                 return ApResponse.NotAvailable;
@@ -233,7 +241,7 @@ public sealed class CryptoHardware
 
     internal ApStatus Aqic(Apqn apqn, ApIssuer issuer, bool enable)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (!TryGet(apqn, out SimulatedAdapter? adapter))
                 return ApResponse.NotAvailable;
@@ -257,7 +265,7 @@ public sealed class CryptoHardware
 
     internal ApStatus Enqueue(Apqn apqn, ulong psmid, ReadOnlySpan<byte> message)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (!TryGet(apqn, out SimulatedAdapter? adapter))
                 return ApResponse.NotAvailable;
@@ -279,7 +287,7 @@ public sealed class CryptoHardware
     {
         psmid = 0;
         message = default;
-        lock (_gate)
+        using (_gate.Enter())
         {
             if (!TryGet(apqn, out SimulatedAdapter? adapter))
                 return ApResponse.NotAvailable;
@@ -366,9 +374,12 @@ public sealed class CryptoHardware
 
     private bool TryGet(Apqn apqn, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out SimulatedAdapter? adapter)
     {
-        adapter = _adapters[apqn.Apid];
-        return adapter is not null && _apm[apqn.Apid] && _aqm[apqn.Apqi];
+        adapter = _apm[apqn.Apid] && _aqm[apqn.Apqi] ? Adapter(apqn.Apid) : null;
+        return adapter is not null;
     }
+
+    private SimulatedAdapter? Adapter(int apid) =>
+        _adapters[apid] ?? (_types[apid] is { } type ? _adapters[apid] = new SimulatedAdapter(type) : null);
 
     private long Ticks() => (long)(_time.GetTimestamp() * ((double)TimeSpan.TicksPerSecond / _time.TimestampFrequency));
 }

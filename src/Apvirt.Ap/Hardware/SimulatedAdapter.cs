@@ -5,8 +5,8 @@ namespace Apvirt.Ap.Hardware;
 /// <summary>One adapter with its queues. Guarded by the gate of <see cref="CryptoHardware"/>.</summary>
 internal sealed class SimulatedAdapter(AdapterType type)
 {
-    private readonly Dictionary<int, QueueExtras> _extras = [];
-    private QueueState[] _states = new QueueState[16];
+    private Dictionary<int, QueueExtras>? _extras;
+    private QueueState[] _states = [];
     private bool _isConfigured = true;
     private bool _isCheckstopped;
 
@@ -48,9 +48,11 @@ internal sealed class SimulatedAdapter(AdapterType type)
     {
         ref QueueState state = ref State(apqi);
         if (state.HasExtras)
-            return _extras[apqi];
+            return _extras![apqi];
         state.HasExtras = true;
-        return _extras[apqi] = new QueueExtras();
+        QueueExtras extras = new();
+        (_extras ??= []).Add(apqi, extras);
+        return extras;
     }
 
     internal void AddResetCounts(int apid, List<(Apqn Apqn, ResetCounts Counts)> counts)

@@ -65,7 +65,7 @@ public sealed class VirtualHost
         KernelRuntime runtime = task.Runtime;
         DeviceModel model = new(runtime);
         prepare?.Invoke(model);
-        CryptoHardware hardware = new(runtime.Time, setup.Configuration) { HasQci = setup.HasQci };
+        CryptoHardware hardware = new(runtime, setup.Configuration) { HasQci = setup.HasQci };
         foreach ((int apid, AdapterType type) in setup.Adapters)
             hardware.AddAdapter(apid, type);
         foreach (int apid in setup.Deconfigured)

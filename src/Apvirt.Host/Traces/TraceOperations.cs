@@ -3,7 +3,6 @@ using System.Text.Json;
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Bus;
 using Apvirt.Ap.Hardware;
-using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Host.Guests;
 using Apvirt.Host.Machines;
@@ -96,17 +95,21 @@ internal static class TraceOperations
     private static ValueTask<Answer> List(OperationContext c)
     {
         string what = c.Fields.Text("what");
-        IEnumerable<Device> devices = what == "mdevs"
-            ? c.Host.MdevBus.Devices().Where(d => d.IsRegistered)
-            : c.Host.ApBus.Devices().Where(d => d is ApQueue);
-        IEnumerable<Device> chosen = what switch
+        List<string> names = [];
+        if (what == "mdevs")
         {
-            "vfio_ap" or "cex4queue" => devices.Where(d => string.Equals(d.Driver?.Name, what, StringComparison.Ordinal)),
-            "unbound" => devices.Where(d => d.Driver is null),
-            _ => devices,
-        };
-        string[] names = [.. chosen.Select(d => d.Name)];
-        Array.Sort(names, StringComparer.Ordinal);
+            names.AddRange(c.Host.MdevBus.Devices().Where(d => d.IsRegistered).Select(d => d.Name).Order(StringComparer.Ordinal));
+        }
+        else
+        {
+            // In the order of their numbers, which is that of their names.
+            foreach (ApQueue queue in c.Host.ApBus.Queues())
+            {
+                string? driver = queue.Driver?.Name;
+                if (what == "queues" || (what == "unbound" ? driver is null : string.Equals(driver, what, StringComparison.Ordinal)))
+                    names.Add(queue.Name);
+            }
+        }
         return new ValueTask<Answer>(new Answer().Add("value", new NamesValue(names)));
     }
 

@@ -76,15 +76,7 @@ public sealed class WorkQueue
     /// <param name="item">The item, which nobody else queues.</param>
     public ValueTask RunAsync(KernelTask task, WorkItem item)
     {
-        lock (_gate)
-        {
-            if (!_isBusy && !_isScheduled && !item.IsPending)
-            {
-                _isBusy = true;
-                item.IsRunning = true;
-            }
-        }
-        if (!item.IsRunning)
+        if (!TryBeginInPlace(task, item))
         {
             Queue(item);
             return FlushAsync(task, item);
@@ -112,6 +104,21 @@ public sealed class WorkQueue
         await item.Idle.WaitAsync(task);
     }
 
+    private bool TryBeginInPlace(KernelTask task, WorkItem item)
+    {
+        if (!task.Serial)
+            _gate.Enter();
+        bool isFree = !_isBusy && !_isScheduled && !item.IsPending;
+        if (isFree)
+        {
+            _isBusy = true;
+            item.IsRunning = true;
+        }
+        if (!task.Serial)
+            _gate.Exit();
+        return isFree;
+    }
+
     private async ValueTask FinishAsync(WorkItem item, ValueTask body)
     {
         await body;
@@ -120,6 +127,11 @@ public sealed class WorkQueue
 
     private void Finish(WorkItem item)
     {
+        if (_worker.Serial && _pending.Count == 0)
+        {
+            Done(item);
+            return;
+        }
         lock (_gate)
         {
             Done(item);

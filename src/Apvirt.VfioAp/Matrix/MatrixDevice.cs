@@ -114,21 +114,44 @@ public sealed class MatrixDevice : Device
     /// </summary>
     /// <param name="task">The task.</param>
     /// <param name="mdev">The mdev, null if there is none: then no kvm->lock.</param>
-    internal async ValueTask<UpdateLocks> LockForUpdateAsync(KernelTask task, MatrixMdev? mdev)
+    internal ValueTask<UpdateLocks> LockForUpdateAsync(KernelTask task, MatrixMdev? mdev)
     {
-        await GuestsLock.LockAsync(task);
-        return await LockUnderGuestsAsync(task, mdev);
+        ValueTask guests = GuestsLock.LockAsync(task);
+        return guests.IsCompletedSuccessfully ? LockUnderGuestsAsync(task, mdev) : LockAfterAsync(guests, task, mdev);
     }
 
     /// <summary>The same for a caller that holds guests_lock already, to find the mdev. Releasing releases guests_lock too.</summary>
-    internal async ValueTask<UpdateLocks> LockUnderGuestsAsync(KernelTask task, MatrixMdev? mdev)
+    internal ValueTask<UpdateLocks> LockUnderGuestsAsync(KernelTask task, MatrixMdev? mdev)
     {
         KernelMutex? kvmLock = mdev?.Kvm?.Lock;
-        if (kvmLock is not null)
-            await kvmLock.LockAsync(task);
+        ValueTask kvm = kvmLock?.LockAsync(task) ?? default;
+        if (!kvm.IsCompletedSuccessfully)
+            return LockInnerAfterAsync(kvm, task, kvmLock);
+        ValueTask mdevs = MdevsLock.LockAsync(task);
+        return mdevs.IsCompletedSuccessfully
+            ? new ValueTask<UpdateLocks>(new UpdateLocks(this, task, kvmLock))
+            : ProveAfterAsync(mdevs, task, kvmLock);
+    }
+
+    internal QueueRow RowFor(int apid) => _rows[apid] ??= new QueueRow(ApBus.MaxDomain);
+
+    // The ways on after an acquisition that had to wait.
+    private async ValueTask<UpdateLocks> LockAfterAsync(ValueTask guests, KernelTask task, MatrixMdev? mdev)
+    {
+        await guests;
+        return await LockUnderGuestsAsync(task, mdev);
+    }
+
+    private async ValueTask<UpdateLocks> LockInnerAfterAsync(ValueTask kvm, KernelTask task, KernelMutex? kvmLock)
+    {
+        await kvm;
         await MdevsLock.LockAsync(task);
         return new UpdateLocks(this, task, kvmLock);
     }
 
-    internal QueueRow RowFor(int apid) => _rows[apid] ??= new QueueRow(ApBus.MaxDomain);
+    private async ValueTask<UpdateLocks> ProveAfterAsync(ValueTask mdevs, KernelTask task, KernelMutex? kvmLock)
+    {
+        await mdevs;
+        return new UpdateLocks(this, task, kvmLock);
+    }
 }

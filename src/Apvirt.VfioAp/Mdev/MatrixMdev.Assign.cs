@@ -53,28 +53,31 @@ public sealed partial class MatrixMdev
     {
         await Owner.ApBus.PermsMutex.LockAsync(task);
         UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
-        Errno error = ParseId(text.Span, isAdapter ? MaxAdapter : MaxDomain, out int id);
-        if (error == Errno.Ok && !(isAdapter ? _matrix.Apm : _matrix.Aqm)[id])
-        {
-            MatrixMasks before = _matrix;
-            _matrix = isAdapter ? before with { Apm = before.Apm.With(id) } : before with { Aqm = before.Aqm.With(id) };
-            error = Validate(_matrix);
-            if (error == Errno.Ok)
-            {
-                if (isAdapter)
-                    LinkAdapter(id, _matrix.Aqm);
-                else
-                    LinkDomains(_matrix.Apm, ApMask.Of(id));
-                await FilterAndUpdateAsync(locks);
-            }
-            else
-            {
-                _matrix = before;
-            }
-        }
+        Errno error = Assign(text.Span, isAdapter, out bool isNew);
+        if (isNew)
+            await FilterAndUpdateAsync(locks);
         locks.Release();
         Owner.ApBus.PermsMutex.Unlock(task);
         return error;
+    }
+
+    private Errno Assign(ReadOnlySpan<byte> text, bool isAdapter, out bool isNew)
+    {
+        isNew = false;
+        Errno error = ParseId(text, isAdapter ? MaxAdapter : MaxDomain, out int id);
+        if (error != Errno.Ok || (isAdapter ? _matrix.Apm : _matrix.Aqm)[id])
+            return error;
+        MatrixMasks candidate = isAdapter ? _matrix with { Apm = _matrix.Apm.With(id) } : _matrix with { Aqm = _matrix.Aqm.With(id) };
+        error = Validate(candidate);
+        if (error != Errno.Ok)
+            return error;
+        _matrix = candidate;
+        if (isAdapter)
+            LinkAdapter(id, candidate.Aqm);
+        else
+            LinkDomains(candidate.Apm, ApMask.Of(id));
+        isNew = true;
+        return Errno.Ok;
     }
 
     private void LinkDomains(in ApMask adapters, in ApMask domains)

@@ -118,7 +118,8 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
             return await ResetAndFilterAsync(task);
         await Owner.MdevsLock.LockAsync(task);
         CollectLinked();
-        Errno error = await Owner.Resets.RunAsync(task);
+        await Owner.Resets.RunAsync(task);
+        Errno error = Owner.Resets.Result();
         Owner.MdevsLock.Unlock(task);
         return error;
     }
@@ -127,7 +128,8 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     {
         UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
         CollectLinked();
-        Errno error = await Owner.Resets.RunAsync(task);
+        await Owner.Resets.RunAsync(task);
+        Errno error = Owner.Resets.Result();
         if (error != Errno.Ok)
             await FilterAndUpdateAsync(locks);
         locks.Release();

@@ -1,5 +1,4 @@
 using Apvirt.Ap.Architecture;
-using Apvirt.Kernel;
 using Apvirt.Kernel.Tasks;
 using Apvirt.VfioAp.Matrix;
 
@@ -47,28 +46,28 @@ public sealed partial class MatrixMdev
     }
 
     /// <summary>Filters adapters and domains, tells the guest, and resets the queues of adapters that it lost.</summary>
-    internal ValueTask<Errno> FilterAndUpdateAsync(UpdateLocks locks) =>
-        FilterMatrix(out ApMask withheld) ? UpdateAndResetAsync(locks, withheld) : new ValueTask<Errno>(Errno.Ok);
+    internal ValueTask FilterAndUpdateAsync(UpdateLocks locks) =>
+        FilterMatrix(out ApMask withheld) ? UpdateAndResetAsync(locks, withheld) : default;
 
     /// <summary>The same for control domains as well, or for them only.</summary>
-    internal ValueTask<Errno> FilterAndUpdateAsync(UpdateLocks locks, bool matrix, bool controlDomains)
+    internal ValueTask FilterAndUpdateAsync(UpdateLocks locks, bool matrix, bool controlDomains)
     {
         ApMask withheld = ApMask.None;
         bool changed = matrix && FilterMatrix(out withheld);
         if (controlDomains)
             changed |= FilterControlDomains();
-        return changed ? UpdateAndResetAsync(locks, withheld) : new ValueTask<Errno>(Errno.Ok);
+        return changed ? UpdateAndResetAsync(locks, withheld) : default;
     }
 
     private ApMask ReadyDomains(int apid) =>
         _linked is null || Owner.Row(apid) is not { } row ? ApMask.None : _linked[apid] & row.Passable;
 
     // The domains are those of the new shadow, so the queue of a domain that was just added is reset too (QUIRKS.md 12).
-    private ValueTask<Errno> UpdateAndResetAsync(UpdateLocks locks, ApMask withheld)
+    private ValueTask UpdateAndResetAsync(UpdateLocks locks, ApMask withheld)
     {
         UpdateGuest(locks.Task);
         if (withheld.IsEmpty)
-            return new ValueTask<Errno>(Errno.Ok);
+            return default;
         Owner.Resets.Begin();
         foreach (int apid in withheld)
         {

@@ -14,37 +14,13 @@ public sealed partial class MatrixMdev
     /// <param name="task">The writing task.</param>
     /// <param name="text">The id.</param>
     /// <returns>EINVAL or ERANGE for the number, ENODEV above the maximum.</returns>
-    public async ValueTask<Errno> UnassignAdapterAsync(KernelTask task, ReadOnlyMemory<byte> text)
-    {
-        UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
-        Errno error = ParseId(text.Span, MaxAdapter, out int apid);
-        if (error == Errno.Ok && _matrix.Apm[apid])
-        {
-            _matrix = _matrix with { Apm = _matrix.Apm.Without(apid) };
-            await UnplugAsync(locks, ApMask.Of(apid), isAdapters: true);
-            await FilterAfterRemovalAsync(locks);
-        }
-        locks.Release();
-        return error;
-    }
+    public ValueTask<Errno> UnassignAdapterAsync(KernelTask task, ReadOnlyMemory<byte> text) => UnassignAsync(task, text, isAdapter: true);
 
     /// <summary>Unassigns a usage domain; one that is not assigned is fine.</summary>
     /// <param name="task">The writing task.</param>
     /// <param name="text">The id.</param>
     /// <returns>EINVAL or ERANGE for the number, ENODEV above the maximum.</returns>
-    public async ValueTask<Errno> UnassignDomainAsync(KernelTask task, ReadOnlyMemory<byte> text)
-    {
-        UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
-        Errno error = ParseId(text.Span, MaxDomain, out int apqi);
-        if (error == Errno.Ok && _matrix.Aqm[apqi])
-        {
-            _matrix = _matrix with { Aqm = _matrix.Aqm.Without(apqi) };
-            await UnplugAsync(locks, ApMask.Of(apqi), isAdapters: false);
-            await FilterAfterRemovalAsync(locks);
-        }
-        locks.Release();
-        return error;
-    }
+    public ValueTask<Errno> UnassignDomainAsync(KernelTask task, ReadOnlyMemory<byte> text) => UnassignAsync(task, text, isAdapter: false);
 
     /// <summary>Unassigns a control domain; one that is not assigned is fine.</summary>
     /// <param name="task">The writing task.</param>
@@ -67,14 +43,26 @@ public sealed partial class MatrixMdev
         return error;
     }
 
-    private ValueTask<Errno> FilterAfterRemovalAsync(UpdateLocks locks) =>
-        Owner.Profile.Has(Quirk.NoFilterAfterRemoval) ? new ValueTask<Errno>(Errno.Ok) : FilterAndUpdateAsync(locks);
+    private async ValueTask<Errno> UnassignAsync(KernelTask task, ReadOnlyMemory<byte> text, bool isAdapter)
+    {
+        UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
+        Errno error = ParseId(text.Span, isAdapter ? MaxAdapter : MaxDomain, out int id);
+        if (error == Errno.Ok && (isAdapter ? _matrix.Apm : _matrix.Aqm)[id])
+        {
+            _matrix = isAdapter ? _matrix with { Apm = _matrix.Apm.Without(id) } : _matrix with { Aqm = _matrix.Aqm.Without(id) };
+            await UnplugAsync(locks, ApMask.Of(id), isAdapter);
+            if (!Owner.Profile.Has(Quirk.NoFilterAfterRemoval))
+                await FilterAndUpdateAsync(locks);
+        }
+        locks.Release();
+        return error;
+    }
 
     /// <summary>
     /// Takes adapters or domains from the guest: their queues are unlinked, the guest is told once, the queues that it had
     /// are reset, and only then lose their link, because freeing their interrupts needs it (M056).
     /// </summary>
-    private async ValueTask UnplugAsync(UpdateLocks locks, ApMask ids, bool isAdapters)
+    private ValueTask UnplugAsync(UpdateLocks locks, ApMask ids, bool isAdapters)
     {
         Owner.Resets.Begin();
         ApMask adapters = isAdapters ? ids : _matrix.Apm;
@@ -95,7 +83,16 @@ public sealed partial class MatrixMdev
             _shadow = isAdapters ? _shadow with { Apm = _shadow.Apm & ~ids } : _shadow with { Aqm = _shadow.Aqm & ~ids };
             UpdateGuest(locks.Task);
         }
-        await Owner.Resets.RunAsync(locks.Task);
+        ValueTask reset = Owner.Resets.RunAsync(locks.Task);
+        if (!reset.IsCompletedSuccessfully)
+            return UnlinkAfterAsync(reset);
+        Owner.Resets.Unlink();
+        return default;
+    }
+
+    private async ValueTask UnlinkAfterAsync(ValueTask reset)
+    {
+        await reset;
         Owner.Resets.Unlink();
     }
 

@@ -45,16 +45,25 @@ public sealed class QueueResets
 
     /// <summary>Resets what was collected. The caller holds mdevs_lock.</summary>
     /// <param name="task">The waiting task.</param>
-    /// <returns>EIO if any queue ended with a code other than 00.</returns>
-    internal ValueTask<Errno> RunAsync(KernelTask task)
+    internal ValueTask RunAsync(KernelTask task)
     {
         if (_queues.Count == 0)
-            return new ValueTask<Errno>(Errno.Ok);
+            return default;
         ValueTask start = StartAsync(task);
         if (!start.IsCompletedSuccessfully)
-            return FinishAsync(task, start);
-        ValueTask verification = _unverified == 0 ? default : _workQueue.RunAsync(task, _verification);
-        return verification.IsCompletedSuccessfully ? new ValueTask<Errno>(Result()) : AwaitAsync(verification);
+            return VerifyAfterAsync(task, start);
+        return _unverified == 0 ? default : _workQueue.RunAsync(task, _verification);
+    }
+
+    /// <summary>How the reset ended: EIO if any queue has a code other than 00.</summary>
+    internal Errno Result()
+    {
+        foreach (VfioApQueue queue in _queues)
+        {
+            if (queue.ResetStatus != ApResponse.Normal)
+                return Errno.EIO;
+        }
+        return Errno.Ok;
     }
 
     /// <summary>Clears the links of the queues that were reset.</summary>
@@ -64,28 +73,11 @@ public sealed class QueueResets
             queue.Mdev = null;
     }
 
-    private async ValueTask<Errno> FinishAsync(KernelTask task, ValueTask start)
+    private async ValueTask VerifyAfterAsync(KernelTask task, ValueTask start)
     {
         await start;
         if (_unverified > 0)
             await _workQueue.RunAsync(task, _verification);
-        return Result();
-    }
-
-    private async ValueTask<Errno> AwaitAsync(ValueTask verification)
-    {
-        await verification;
-        return Result();
-    }
-
-    private Errno Result()
-    {
-        foreach (VfioApQueue queue in _queues)
-        {
-            if (queue.ResetStatus != ApResponse.Normal)
-                return Errno.EIO;
-        }
-        return Errno.Ok;
     }
 
     // Queues that need verification are moved to the front, [0, _unverified).
@@ -143,18 +135,16 @@ public sealed class QueueResets
         while (_unverified > 0)
         {
             await worker.Runtime.DelayAsync(worker, PollInterval);
-            for (int i = 0; i < _unverified;)
+            int left = 0;
+            for (int i = 0; i < _unverified; i++)
             {
                 VfioApQueue queue = _queues[i];
                 if (!LookAt(queue, out bool frees))
-                {
-                    i++;
-                    continue;
-                }
-                if (frees && queue.HasInterruptResources)
+                    Swap(left++, i);
+                else if (frees && queue.HasInterruptResources)
                     await queue.FreeInterruptResourcesAsync(worker);
-                Swap(i, --_unverified);
             }
+            _unverified = left;
         }
     }
 
@@ -185,7 +175,11 @@ public sealed class QueueResets
         }
     }
 
-    private void Swap(int a, int b) => (_queues[a], _queues[b]) = (_queues[b], _queues[a]);
+    private void Swap(int a, int b)
+    {
+        if (a != b)
+            (_queues[a], _queues[b]) = (_queues[b], _queues[a]);
+    }
 
     private void WarnOfCode(VfioApQueue queue, string instruction, ApResponse code)
     {
