@@ -1,0 +1,38 @@
+using Apvirt.Host.Traces;
+using BenchmarkDotNet.Attributes;
+
+namespace Apvirt.Bench;
+
+/// <summary>Replaying all recorded traces: parsing, booting 92 hosts, running and comparing; one thread.</summary>
+public class ReplayBenchmarks
+{
+    /// <summary>Operations in all traces together.</summary>
+    public const int OperationCount = 44_822;
+
+    private readonly List<(string Name, byte[] Text)> _traces = [];
+
+    [GlobalSetup]
+    public void Setup()
+    {
+        DirectoryInfo? at = new(AppContext.BaseDirectory);
+        while (at is not null && !File.Exists(Path.Combine(at.FullName, "Apvirt.slnx")))
+            at = at.Parent;
+        string folder = Path.Combine(at!.FullName, "tests", "conformance", "traces");
+        foreach (string file in Directory.GetFiles(folder, "*.jsonl").Order(StringComparer.Ordinal))
+            _traces.Add((Path.GetFileName(file), File.ReadAllBytes(file)));
+    }
+
+    [Benchmark(Description = "one trace operation", OperationsPerInvoke = OperationCount)]
+    public int ReplayAll()
+    {
+        int operations = 0;
+        foreach ((string name, byte[] text) in _traces)
+        {
+            TraceReplayResult result = TraceReplay.Run(name, text);
+            if (result.Error is not null || result.Differences.Count > 0)
+                throw new InvalidOperationException($"{name} does not replay");
+            operations += result.OperationCount;
+        }
+        return operations == OperationCount ? operations : throw new InvalidOperationException($"{operations} operations");
+    }
+}
