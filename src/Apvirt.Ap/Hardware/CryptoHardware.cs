@@ -74,6 +74,14 @@ public sealed class CryptoHardware
     /// <param name="apid">Adapter, 0 to 255.</param>
     public AdapterType? TypeOf(int apid) => _types[apid];
 
+    /// <summary>Whether an adapter is configured on, and whether it is checkstopped.</summary>
+    /// <param name="apid">Adapter, 0 to 255.</param>
+    public (bool IsConfigured, bool IsCheckstopped) StateOf(int apid)
+    {
+        using (_gate.Enter())
+            return Adapter(apid) is { } adapter ? (adapter.IsConfigured, adapter.IsCheckstopped) : (false, false);
+    }
+
     /// <summary>Changes the configuration; the bus notices at its next scan.</summary>
     /// <param name="apm">Adapters.</param>
     /// <param name="aqm">Usage domains.</param>

@@ -36,7 +36,7 @@ public sealed class TraceSession
     public Answer Run(TraceLine line)
     {
         _runtime.SetHorizon(Patience);
-        ValueTask<Answer> running = line.Operation!.Run(new OperationContext(Host, _task, line.Fields, _page));
+        ValueTask<Answer> running = OperationRunner.RunAsync(Host, _task, line, _page);
         if (_runtime.TryDrive(running, Patience, out Answer? answer))
             return answer!;
         _task = _runtime.CreateTask("trace");

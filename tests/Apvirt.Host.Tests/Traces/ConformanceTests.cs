@@ -6,7 +6,7 @@ namespace Apvirt.Host.Tests.Traces;
 public sealed class ConformanceTests
 {
     public static TheoryData<string> Traces() =>
-        [.. Directory.GetFiles(TraceFolder(), "*.jsonl").Select(Path.GetFileName).Order(StringComparer.Ordinal)!];
+        [.. Directory.GetFiles(TraceFolder(), "*.jsonl").Select(f => Path.GetFileName(f)).Order(StringComparer.Ordinal)];
 
     [Theory]
     [MemberData(nameof(Traces))]

@@ -1,0 +1,57 @@
+using System.CommandLine;
+using Apvirt.Cli.Commands;
+
+namespace Apvirt.Cli;
+
+/// <summary>The command line: its commands, and what happens to the exceptions that should not be.</summary>
+internal static class CommandLine
+{
+    private const string About = """
+        An IBM Z AP crypto virtualisation host in user space.
+
+        Examples:
+          apvirt up examples/three-guests.yaml        bring a host up and get a prompt
+          apvirt show examples/three-guests.yaml      who owns each queue, which guest sees it
+          apvirt replay tests/conformance/traces      replay recordings of the real driver
+          apvirt run trace.jsonl                      print this host's answers to a trace
+
+        Exit status: 0 all well · 1 differences, or an operation failed · 2 bad input or usage · 70 a bug in apvirt
+        """;
+
+    internal static int Run(string[] args, CommandIo io)
+    {
+        RootCommand root = new(About)
+        {
+            UpCommand.Create(io),
+            ShowCommand.Create(io),
+            ReplayCommand.Create(io),
+            RunCommand.Create(io),
+        };
+        try
+        {
+            ParseResult parsed = root.Parse(args);
+            if (parsed.Errors.Count == 0)
+                return parsed.Invoke(new InvocationConfiguration { Output = io.Out, Error = io.Error, EnableDefaultExceptionHandler = false });
+            foreach (System.CommandLine.Parsing.ParseError error in parsed.Errors)
+                io.Error.WriteLine($"apvirt: {error.Message}");
+            io.Error.WriteLine("apvirt: see 'apvirt --help'");
+            return ExitCodes.BadInput;
+        }
+        catch (IOException problem) when (problem.HResult == unchecked((int)0x80131620) || problem.Message.Contains("Broken pipe", StringComparison.Ordinal))
+        {
+            return ExitCodes.Ok;
+        }
+        catch (Exception bug)
+        {
+            io.Error.WriteLine($"apvirt: this is a bug, please report it: {bug.GetType().Name}: {bug.Message}");
+            io.Error.WriteLine("apvirt: APVIRT_DEBUG=1 shows where it happened");
+            if (Environment.GetEnvironmentVariable("APVIRT_DEBUG") == "1")
+                io.Error.WriteLine(bug);
+            return ExitCodes.Internal;
+        }
+        finally
+        {
+            io.Out.Flush();
+        }
+    }
+}

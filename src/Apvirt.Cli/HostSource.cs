@@ -1,0 +1,45 @@
+using System.Text;
+using Apvirt.Host.Description;
+using Apvirt.Host.Machines;
+using Apvirt.Host.Traces;
+
+namespace Apvirt.Cli;
+
+/// <summary>Where a host comes from: a description in YAML, or the header of a trace.</summary>
+internal sealed class HostSource
+{
+    private HostSource(MachineSetup setup, HostDescription? description, TraceHeader? trace)
+    {
+        Setup = setup;
+        Description = description;
+        Trace = trace;
+    }
+
+    internal MachineSetup Setup { get; }
+
+    internal HostDescription? Description { get; }
+
+    internal TraceHeader? Trace { get; }
+
+    /// <summary>Aliases of mediated devices by UUID.</summary>
+    internal Dictionary<string, string> Aliases =>
+        Description?.Mdevs.Where(m => m.Alias is not null).ToDictionary(m => m.Uuid, m => m.Alias!, StringComparer.Ordinal) ?? [];
+
+    /// <summary>Reads a source; says on the error output what is wrong with it.</summary>
+    internal static HostSource? Read(string path, CommandIo io)
+    {
+        if (!InputFile.TryRead(path, io, out byte[] text))
+            return null;
+        if (path.EndsWith(".jsonl", StringComparison.Ordinal))
+        {
+            if (new TraceReader(path, text).ReadHeader(out TraceHeader? header) is not { } error)
+                return new HostSource(header!.ToSetup(), description: null, header);
+            io.Error.WriteLine(error);
+            return null;
+        }
+        IReadOnlyList<DescriptionError> errors = HostDescriptionReader.Read(path, Encoding.UTF8.GetString(text), out HostDescription? description);
+        foreach (DescriptionError error in errors)
+            io.Error.WriteLine(error);
+        return errors.Count > 0 ? null : new HostSource(DescribedHost.ToSetup(description!), description, trace: null);
+    }
+}

@@ -1,0 +1,3 @@
+using Apvirt.Cli;
+
+return CommandLine.Run(args, CommandIo.OfProcess());
