@@ -44,6 +44,13 @@ public sealed class HostDescriptionReader
             _errors.Add(problem.Start, $"this is not YAML: {why}");
             return null;
         }
+        catch (InvalidOperationException)
+        {
+            // What the library throws when the text ends in the middle of something.
+            int lines = text.AsSpan().TrimEnd().Count('\n') + 1;
+            _errors.Add(new Mark(0, lines, 1), "this is not YAML: the text ends in the middle of a list or map; expected its closing bracket");
+            return null;
+        }
         if (stream.Documents.Count == 0)
         {
             _errors.Add(new Mark(0, 1, 1), "the file is empty; expected a host with adapters and domains");
