@@ -18,19 +18,29 @@ internal static class Recording
             string matrix = host.VfioAp.Matrix.Path;
             Write(recording, new JsonObject
             {
-                ["op"] = "write", ["path"] = $"{matrix}/mdev_supported_types/vfio_ap-passthrough/create", ["data"] = mdev.Uuid,
+                ["op"] = "write",
+                ["path"] = $"{matrix}/mdev_supported_types/vfio_ap-passthrough/create",
+                ["data"] = mdev.Uuid,
             });
             Write(recording, new JsonObject
             {
-                ["op"] = "write", ["path"] = $"{matrix}/{mdev.Uuid}/ap_config", ["data"] = $"{mdev.Adapters},{mdev.Domains},{mdev.ControlDomains}\n",
+                ["op"] = "write",
+                ["path"] = $"{matrix}/{mdev.Uuid}/ap_config",
+                ["data"] = $"{mdev.Adapters},{mdev.Domains},{mdev.ControlDomains}\n",
             });
         }
         foreach (GuestDescription guest in source.Description?.Guests.Where(g => g is { Start: true, Mdev: not null }) ?? [])
         {
             Write(recording, new JsonObject
             {
-                ["op"] = "guest.start", ["guest"] = guest.Name, ["mdev"] = guest.Mdev, ["req_irq"] = guest.RegistersRequest, ["ap"] = guest.Ap,
-                ["gisa"] = guest.Gisa, ["protected"] = guest.Protected, ["mem"] = guest.MemoryBytes,
+                ["op"] = "guest.start",
+                ["guest"] = guest.Name,
+                ["mdev"] = guest.Mdev,
+                ["req_irq"] = guest.RegistersRequest,
+                ["ap"] = guest.Ap,
+                ["gisa"] = guest.Gisa,
+                ["protected"] = guest.Protected,
+                ["mem"] = guest.MemoryBytes,
             });
         }
         recording.Flush();
