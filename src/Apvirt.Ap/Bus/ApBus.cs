@@ -140,7 +140,15 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
 
     /// <summary>The queue device of an APQN, null if there is none.</summary>
     /// <param name="apqn">The queue.</param>
-    public ApQueue? FindQueue(Apqn apqn) => _queues[apqn.Apid]?[apqn.Apqi];
+    public ApQueue? FindQueue(Apqn apqn) => _queues[apqn.Apid] is { } row && apqn.Apqi < row.Length ? row[apqn.Apqi] : null;
+
+    /// <inheritdoc/>
+    public override Device? FindDevice(ReadOnlySpan<char> name)
+    {
+        if (!Apqn.TryParse(name, out Apqn apqn))
+            return base.FindDevice(name);
+        return FindQueue(apqn) is { IsRegistered: true } queue && name.SequenceEqual(queue.Name) ? queue : null;
+    }
 
     /// <summary>The queue devices, ascending; one that comes or goes meanwhile may or may not be among them.</summary>
     public IEnumerable<ApQueue> Queues()

@@ -45,6 +45,21 @@ public sealed class ApCard : ApDevice
             return [.. _queues];
     }
 
+    /// <inheritdoc/>
+    public override bool TryFind(ReadOnlySpan<char> name, out SysfsEntry entry)
+    {
+        if (Apqn.TryParse(name, out Apqn apqn) && apqn.Apid == Apid && ApBus.FindQueue(apqn) is { IsRegistered: true } queue)
+        {
+            entry = SysfsEntry.Of(queue);
+            return name.SequenceEqual(queue.Name);
+        }
+        return base.TryFind(name, out entry);
+    }
+
+    /// <inheritdoc/>
+    public override IEnumerable<SysfsEntry> List() =>
+        base.List().Concat(Queues().Where(q => q.IsRegistered).Select(SysfsEntry.Of));
+
     internal void AddQueue(ApQueue queue)
     {
         lock (_gate)

@@ -80,6 +80,9 @@ public sealed class ApQueue : ApDevice
     public override AttributeTable Attributes => QueueAttributes.Table;
 
     /// <inheritdoc/>
+    protected override bool IsFoundByItsParent => true;
+
+    /// <inheritdoc/>
     protected override void AddBusVariables(ICollection<KeyValuePair<string, string>> variables) =>
         variables.Add(new("MODE", ModeName(Card.Info.Mode)));
 }

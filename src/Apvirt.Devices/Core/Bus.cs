@@ -10,11 +10,12 @@ namespace Apvirt.Devices.Core;
 /// </summary>
 public abstract class Bus : SysfsDirectory
 {
-    private readonly SysfsDirectory _devicesDirectory;
-
-    // Guards _devices and _drivers; a leaf, never held across a call.
+    // Guards the list of devices, _byName and _drivers; a leaf, never held across a call.
     private readonly Lock _gate = new();
-    private readonly LinkedList<Device> _devices = new();
+    private readonly Dictionary<string, Device> _byName = new(StringComparer.Ordinal);
+    private Device? _first;
+    private Device? _last;
+    private int _count;
     private readonly List<Driver> _drivers = [];
 
     /// <summary>Makes a bus and its directory below <c>/sys/bus</c>.</summary>
@@ -23,7 +24,7 @@ public abstract class Bus : SysfsDirectory
     protected Bus(DeviceModel model, string name) : base(name, model.Tree.Bus)
     {
         Model = model;
-        _devicesDirectory = AddDirectory("devices");
+        Add(new BusDevicesDirectory(this));
         DriversDirectory = AddDirectory("drivers");
         model.Tree.Bus.Add(this);
     }
@@ -62,14 +63,23 @@ public abstract class Bus : SysfsDirectory
 
     /// <summary>Finds a device by its exact name.</summary>
     /// <param name="name">The name.</param>
-    public Device? FindDevice(ReadOnlySpan<char> name) =>
-        _devicesDirectory.TryFind(name, out SysfsEntry entry) ? (Device)entry.Directory : null;
+    public virtual Device? FindDevice(ReadOnlySpan<char> name)
+    {
+        lock (_gate)
+            return _byName.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(name, out Device? device) ? device : null;
+    }
 
     /// <summary>The devices now, oldest first.</summary>
     public Device[] Devices()
     {
         lock (_gate)
-            return [.. _devices];
+        {
+            Device[] devices = new Device[_count];
+            int i = 0;
+            for (Device? device = _first; device is not null; device = device.NextOnBus)
+                devices[i++] = device;
+            return devices;
+        }
     }
 
     /// <summary>The drivers now, oldest first.</summary>
@@ -86,10 +96,9 @@ public abstract class Bus : SysfsDirectory
     {
         device.Bus = this;
         device.IsRegistered = true;
-        lock (_gate)
-            device.BusNode = _devices.AddLast(device);
-        device.Parent!.Add(device);
-        _devicesDirectory.AddLink(device.Name, device);
+        Link(device);
+        if (!device.IsFoundByItsParent)
+            device.Parent!.Add(device);
         Model.Uevents.Send(device, "add");
         return AutoProbe ? AttachDiscardAsync(task, device) : default;
     }
@@ -109,15 +118,13 @@ public abstract class Bus : SysfsDirectory
             return;
         }
         device.IsRegistered = false;
-        _devicesDirectory.Remove(device.Name);
-        device.Parent!.Remove(device.Name);
+        lock (_gate)
+            _byName.Remove(device.Name);
+        if (!device.IsFoundByItsParent)
+            device.Parent!.Remove(device.Name);
         await device.Files.DeleteAsync(task);
         await DetachAsync(task, device);
-        lock (_gate)
-        {
-            _devices.Remove(device.BusNode!);
-            device.BusNode = null;
-        }
+        Unlink(device);
         Model.Uevents.Send(device, "remove");
         device.Lock.Unlock(task);
     }
@@ -236,6 +243,38 @@ public abstract class Bus : SysfsDirectory
     protected virtual ValueTask RemoveFromDeviceAsync(KernelTask task, Device device, Driver driver) =>
         driver.RemoveAsync(task, device);
 
+    private void Link(Device device)
+    {
+        lock (_gate)
+        {
+            device.PreviousOnBus = _last;
+            if (_last is null)
+                _first = device;
+            else
+                _last.NextOnBus = device;
+            _last = device;
+            _count++;
+            if (!device.IsFoundByItsParent)
+                _byName.Add(device.Name, device);
+        }
+    }
+
+    private void Unlink(Device device)
+    {
+        lock (_gate)
+        {
+            if (device.PreviousOnBus is null)
+                _first = device.NextOnBus;
+            else
+                device.PreviousOnBus.NextOnBus = device.NextOnBus;
+            if (device.NextOnBus is null)
+                _last = device.PreviousOnBus;
+            else
+                device.NextOnBus.PreviousOnBus = device.PreviousOnBus;
+            _count--;
+        }
+    }
+
     private async ValueTask AttachDiscardAsync(KernelTask task, Device device) => await AttachAsync(task, device);
 
     private async ValueTask<bool> OfferAsync(KernelTask task, Device device)
@@ -252,14 +291,12 @@ public abstract class Bus : SysfsDirectory
     {
         device.Driver = driver;
         device.LinkedDriver = driver;
-        driver.AddLink(device.Name, device);
         Errno error = await ProbeDeviceAsync(task, device, driver);
         if (error == Errno.Ok)
         {
             Model.Uevents.Send(device, "bind");
             return Errno.Ok;
         }
-        driver.Remove(device.Name);
         device.LinkedDriver = null;
         device.Driver = null;
         return error;
@@ -269,7 +306,6 @@ public abstract class Bus : SysfsDirectory
     {
         if (device.Driver is not { } driver)
             return;
-        driver.Remove(device.Name);
         device.LinkedDriver = null;
         await RemoveFromDeviceAsync(task, device, driver);
         device.Driver = null;
@@ -282,5 +318,19 @@ public abstract class Bus : SysfsDirectory
             return Errno.ENODEV;
         await AttachAsync(task, device);
         return Errno.Ok;
+    }
+
+    /// <summary>The <c>devices</c> directory: a link for each device, made when somebody looks.</summary>
+    private sealed class BusDevicesDirectory(Bus bus) : SysfsDirectory("devices", bus)
+    {
+        public override bool TryFind(ReadOnlySpan<char> name, out SysfsEntry entry)
+        {
+            Device? device = bus.FindDevice(name);
+            entry = device is null ? default : SysfsEntry.LinkTo(device.Name, device);
+            return device is not null;
+        }
+
+        public override IEnumerable<SysfsEntry> List() =>
+            bus.Devices().Where(d => d.IsRegistered).Select(d => SysfsEntry.LinkTo(d.Name, d));
     }
 }

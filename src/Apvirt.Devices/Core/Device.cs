@@ -71,7 +71,14 @@ public class Device : SysfsDirectory, IUeventSource
     /// <summary>DEVTYPE of the device's uevents, null if it has none.</summary>
     public virtual string? DeviceType => null;
 
-    internal LinkedListNode<Device>? BusNode { get; set; }
+    /// <summary>
+    /// Whether parent and bus find the device by its name without a table of names, as an AP card finds its queues.
+    /// </summary>
+    protected internal virtual bool IsFoundByItsParent => false;
+
+    // Neighbours in the bus's list; guarded by the bus.
+    internal Device? PreviousOnBus { get; set; }
+    internal Device? NextOnBus { get; set; }
 
     /// <inheritdoc/>
     public void AddVariables(ICollection<KeyValuePair<string, string>> variables)

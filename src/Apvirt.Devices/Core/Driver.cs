@@ -45,6 +45,21 @@ public abstract class Driver : SysfsDirectory
     /// <param name="device">The device.</param>
     public abstract ValueTask RemoveAsync(KernelTask task, Device device);
 
+    /// <inheritdoc/>
+    public override bool TryFind(ReadOnlySpan<char> name, out SysfsEntry entry)
+    {
+        if (base.TryFind(name, out entry))
+            return true;
+        if (Bus.FindDevice(name) is not { } device || device.LinkedDriver != this)
+            return false;
+        entry = SysfsEntry.LinkTo(device.Name, device);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public override IEnumerable<SysfsEntry> List() =>
+        base.List().Concat(Bus.Devices().Where(d => d.LinkedDriver == this).Select(d => SysfsEntry.LinkTo(d.Name, d)));
+
     private ValueTask<Errno> StoreBindAsync(KernelTask task, ReadOnlyMemory<byte> text) =>
         Bus.FindDevice(DeviceName(text.Span)) is { } device
             ? Bus.BindAsync(task, this, device)

@@ -11,9 +11,8 @@ public class SysfsDirectory
 {
     private static readonly LockClass FilesClass = new("kn_active", LockKind.ActiveReference);
 
-    // Guards _children. Leaf: nothing is called while it is held.
-    private readonly Lock _gate = new();
-    private Dictionary<string, SysfsEntry>? _children;
+    // Made when the first child comes: most directories are devices without any.
+    private ChildTable? _children;
 
     /// <summary>Makes a directory that is not in a tree yet.</summary>
     /// <param name="name">Its name.</param>
@@ -99,8 +98,7 @@ public class SysfsDirectory
     /// <param name="name">Its name.</param>
     public void Remove(string name)
     {
-        lock (_gate)
-            _children?.Remove(name);
+        _children?.Remove(name);
     }
 
     /// <summary>The text of a link in this directory: relative, as all links in sysfs are (G1).</summary>
@@ -129,25 +127,47 @@ public class SysfsDirectory
     /// <summary>Finds a child directory or link.</summary>
     protected bool TryFindChild(ReadOnlySpan<char> name, out SysfsEntry entry)
     {
-        lock (_gate)
-        {
-            if (_children is not null)
-                return _children.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(name, out entry);
-        }
         entry = default;
-        return false;
+        return _children is { } children && children.TryGet(name, out entry);
     }
 
     /// <summary>Child directories and links.</summary>
-    protected SysfsEntry[] Children()
-    {
-        lock (_gate)
-            return _children is null ? [] : [.. _children.Values];
-    }
+    protected SysfsEntry[] Children() => _children?.ToArray() ?? [];
 
     private void Add(string name, SysfsEntry entry)
     {
-        lock (_gate)
-            (_children ??= new Dictionary<string, SysfsEntry>(StringComparer.Ordinal)).Add(name, entry);
+        ChildTable children = _children ?? Interlocked.CompareExchange(ref _children, new ChildTable(), null) ?? _children;
+        children.Add(name, entry);
+    }
+
+    private sealed class ChildTable
+    {
+        // Guards _entries. Leaf: nothing is called while it is held.
+        private readonly Lock _gate = new();
+        private readonly Dictionary<string, SysfsEntry> _entries = new(StringComparer.Ordinal);
+
+        internal void Add(string name, SysfsEntry entry)
+        {
+            lock (_gate)
+                _entries.Add(name, entry);
+        }
+
+        internal void Remove(string name)
+        {
+            lock (_gate)
+                _entries.Remove(name);
+        }
+
+        internal bool TryGet(ReadOnlySpan<char> name, out SysfsEntry entry)
+        {
+            lock (_gate)
+                return _entries.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(name, out entry);
+        }
+
+        internal SysfsEntry[] ToArray()
+        {
+            lock (_gate)
+                return [.. _entries.Values];
+        }
     }
 }

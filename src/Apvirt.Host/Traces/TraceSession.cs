@@ -14,6 +14,9 @@ public sealed class TraceSession
     // Longer than any chain of retries that ends, shorter than waiting for nothing makes sense.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
+    // Work that an operation set off, such as a removal that was waiting for a guest, retries within this time.
+    private static readonly TimeSpan Rest = TimeSpan.FromSeconds(5);
+
     private readonly SimulationRuntime _runtime;
     private readonly SysfsText _page = new();
     private KernelTask _task;
@@ -37,7 +40,9 @@ public sealed class TraceSession
     {
         _runtime.SetHorizon(Patience);
         ValueTask<Answer> running = OperationRunner.RunAsync(Host, _task, line, _page);
-        if (_runtime.TryDrive(running, Patience, out Answer? answer))
+        bool hasEnded = _runtime.TryDrive(running, Patience, out Answer? answer);
+        _runtime.Settle(Rest);
+        if (hasEnded)
             return answer!;
         _task = _runtime.CreateTask("trace");
         return Answer.Blocked;

@@ -127,14 +127,20 @@ public sealed class SimulationRuntime : KernelRuntime
         if (operation.IsCompleted)
         {
             answer = operation.GetAwaiter().GetResult();
-            if (_runnable.Count != 0)
-                RunUntil(() => false, TimeSpan.Zero);
             return true;
         }
         Task<T> task = operation.AsTask();
         RunUntil(() => task.IsCompleted, horizon);
         answer = task.IsCompleted ? task.GetAwaiter().GetResult() : default;
         return task.IsCompleted;
+    }
+
+    /// <summary>Lets what is under way come to rest: runs until nothing can run and no timer is due within a window.</summary>
+    /// <param name="window">How far the next timer must be away.</param>
+    public void Settle(TimeSpan window)
+    {
+        while (_runnable.Count != 0 || (_time.NextDue() is var due && due != long.MaxValue && due - _time.Now <= window.Ticks))
+            RunUntil(() => false, window);
     }
 
     /// <summary>Lets everything run that can, with virtual time moving at most so far.</summary>

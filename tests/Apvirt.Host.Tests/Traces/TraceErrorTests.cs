@@ -50,6 +50,26 @@ public sealed class TraceErrorTests
     }
 
     [Fact]
+    public void A_removal_that_was_blocked_is_complete_before_the_next_operation()
+    {
+        const string Mdev = "62177883-f1bb-47f0-914d-32a22e3a8804";
+        const string Types = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough";
+        TraceReplayResult result = Run(
+            Header,
+            $$"""{"op":"write","path":"{{Types}}/create","data":"{{Mdev}}","result":"ok"}""",
+            $$"""{"op":"write","path":"/sys/devices/vfio_ap/matrix/{{Mdev}}/assign_adapter","data":"4","result":"ok"}""",
+            $$"""{"op":"write","path":"/sys/devices/vfio_ap/matrix/{{Mdev}}/assign_domain","data":"4","result":"ok"}""",
+            $$"""{"op":"guest.start","guest":"g","mdev":"{{Mdev}}","req_irq":false,"result":"ok"}""",
+            $$"""{"op":"write","path":"/sys/devices/vfio_ap/matrix/{{Mdev}}/remove","data":"1","result":"blocked"}""",
+            """{"op":"queue.fault","apqn":"04.0004","insn":"tapq","rc":[0,5,5,5],"result":"ok"}""",
+            """{"op":"guest.stop","guest":"g","result":"ok"}""",
+            $$"""{"op":"read","path":"{{Types}}/available_instances","value":"65536\n"}""",
+            """{"op":"queue.resets","value":{"04.0004":2},"vfio_ap":{"04.0004":2},"bus":{}}""");
+        Assert.Null(result.Error);
+        Assert.Empty(result.Differences);
+    }
+
+    [Fact]
     public void A_missing_and_an_unexpected_answer_differ_too()
     {
         TraceReplayResult result = Run(Header, """{"op":"read","path":"/sys/bus/ap/bindings","result":"ENOENT"}""");
