@@ -12,11 +12,15 @@ public sealed class KernelMutex : KernelLock
 {
     private const int Free = 0;
     private const int Taken = 1;
-    private const int Contended = 2;
 
     private int _state;
     private KernelTask? _owner;
     private WaitQueue? _waiters;
+
+    // Whether anybody waits, or is about to; written under the gate of _waiters. A release stores Free and then looks here
+    // without a fence of its own: whoever sets the flag fences all processors before it looks at the state again, so
+    // either it sees Free, or the release sees the flag. That leaves one atomic instruction for an uncontended pair.
+    private bool _hasWaiters;
 
     /// <summary>Makes a free mutex of a class.</summary>
     /// <param name="lockClass">Its class.</param>
@@ -64,19 +68,14 @@ public sealed class KernelMutex : KernelLock
             ThrowNotOwner(task);
         task.Released(this);
         _owner = null;
-        if (task.Serial)
+        if (_hasWaiters)
         {
-            if (_state == Taken)
-            {
-                _state = Free;
-                return;
-            }
-        }
-        else if (Interlocked.CompareExchange(ref _state, Free, Taken) == Taken)
-        {
+            HandOver();
             return;
         }
-        HandOver();
+        Volatile.Write(ref _state, Free);
+        if (!task.Serial && Volatile.Read(ref _hasWaiters))
+            HandOverFreed();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -88,13 +87,19 @@ public sealed class KernelMutex : KernelLock
                 return false;
             _state = Taken;
         }
-        else if (Interlocked.CompareExchange(ref _state, Taken, Free) != Free)
+        else if (_hasWaiters || Interlocked.CompareExchange(ref _state, Taken, Free) != Free)
         {
             return false;
         }
+        Own(task);
+        return true;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Own(KernelTask task)
+    {
         _owner = task;
         task.Acquired(this, LockMode.Write);
-        return true;
     }
 
     private ValueTask LockSlowAsync(KernelTask task)
@@ -117,16 +122,24 @@ public sealed class KernelMutex : KernelLock
         WaitQueue waiters = Waiters();
         lock (waiters.Gate)
         {
-            while (true)
+            if (!_hasWaiters)
             {
-                if (TryTake(task))
-                    return new ValueTask<WaitResult>(WaitResult.Done);
-                if (Volatile.Read(ref _state) == Contended || Interlocked.CompareExchange(ref _state, Contended, Taken) == Taken)
-                    return waiters.Join(task, interruptible);
+                _hasWaiters = true;
+                if (!task.Serial)
+                    Interlocked.MemoryBarrierProcessWide();
             }
+            bool isNext = waiters.IsEmpty;
+            if (isNext && Interlocked.CompareExchange(ref _state, Taken, Free) == Free)
+            {
+                _hasWaiters = false;
+                Own(task);
+                return new ValueTask<WaitResult>(WaitResult.Done);
+            }
+            return waiters.Join(task, interruptible);
         }
     }
 
+    /// <summary>The holder gives the mutex to the first waiter; it is never free in between, so nobody overtakes.</summary>
     private void HandOver()
     {
         TaskWaiter? next;
@@ -134,12 +147,28 @@ public sealed class KernelMutex : KernelLock
         lock (waiters.Gate)
         {
             next = waiters.TakeFirst();
-            if (next is not null)
+            _hasWaiters = !waiters.IsEmpty;
+            if (next is null)
+                Volatile.Write(ref _state, Free);
+            else
+                Own(next.Task);
+        }
+        next?.Wake(WaitResult.Done);
+    }
+
+    /// <summary>A waiter came while the mutex was being released: it gets it, unless somebody who came before it took it.</summary>
+    private void HandOverFreed()
+    {
+        TaskWaiter? next = null;
+        WaitQueue waiters = Waiters();
+        lock (waiters.Gate)
+        {
+            if (!waiters.IsEmpty && Interlocked.CompareExchange(ref _state, Taken, Free) == Free)
             {
-                _owner = next.Task;
-                next.Task.Acquired(this, LockMode.Write);
+                next = waiters.TakeFirst()!;
+                Own(next.Task);
             }
-            Volatile.Write(ref _state, next is null ? Free : waiters.IsEmpty ? Taken : Contended);
+            _hasWaiters = !waiters.IsEmpty;
         }
         next?.Wake(WaitResult.Done);
     }

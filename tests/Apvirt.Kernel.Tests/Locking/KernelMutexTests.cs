@@ -132,28 +132,31 @@ public sealed class KernelMutexTests
         Assert.True(task.Held.IsEmpty);
     }
 
-    [Fact]
-    public async Task Threads_exclude_each_other()
+    [Theory]
+    [InlineData(5_000, 64)]
+    [InlineData(100_000, int.MaxValue)]
+    public async Task Threads_exclude_each_other(int rounds, int yieldEvery)
     {
         ProductionRuntime runtime = new(1);
         KernelMutex mutex = new(Class);
-        const int Rounds = 5000;
         int counter = 0;
         SpawnedTask[] tasks = [.. Enumerable.Range(0, 8).Select(i => runtime.Spawn($"t{i}", async task =>
         {
-            for (int round = 0; round < Rounds; round++)
+            for (int round = 0; round < rounds; round++)
             {
                 await mutex.LockAsync(task);
                 int seen = counter;
-                if (round % 64 == 0)
+                if (round % yieldEvery == 1)
                     await Task.Yield();
                 counter = seen + 1;
                 mutex.Unlock(task);
             }
         }))];
         KernelTask waiter = runtime.CreateTask("waiter");
+        // A lost wake-up would leave a task asleep for ever.
+        using CancellationTokenSource limit = new(TimeSpan.FromSeconds(30));
         foreach (SpawnedTask spawned in tasks)
-            await spawned.JoinAsync(waiter);
-        Assert.Equal(8 * Rounds, counter);
+            await spawned.JoinAsync(waiter).AsTask().WaitAsync(limit.Token);
+        Assert.Equal(8 * rounds, counter);
     }
 }
