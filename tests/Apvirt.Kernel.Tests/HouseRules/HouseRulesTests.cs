@@ -4,7 +4,7 @@ namespace Apvirt.Kernel.Tests.HouseRules;
 
 public sealed class HouseRulesTests
 {
-    private static List<int>? s_sample;
+    private static List<int>? _sample;
     private static readonly List<int> ListSample = [];
 
     [Fact]
@@ -35,7 +35,7 @@ public sealed class HouseRulesTests
     [Fact]
     public void Each_rule_finds_what_breaks_it()
     {
-        s_sample = ListSample;
+        _sample = ListSample;
         Assert.Single(Rules.Ambient("src/Apvirt.Ap/A.cs", "x = DateTime.UtcNow;"));
         Assert.Single(Rules.Ambient("src/Apvirt.Ap/A.cs", "ThreadPool.QueueUserWorkItem(f);"));
         Assert.Empty(Rules.Ambient("src/Apvirt.Kernel/Runtime/ProductionRuntime.cs", "ThreadPool.QueueUserWorkItem(f);"));
@@ -45,6 +45,6 @@ public sealed class HouseRulesTests
         Assert.Single(Rules.Namespaces("src/Apvirt.Ap/Bus/A.cs", "namespace Apvirt.Ap;\n"));
         Assert.Single(Rules.LongFiles("a.cs", new string('\n', 451)));
         Assert.Single(Rules.UnfinishedMarks("a.cs", "throw new NotImplementedException();"));
-        Assert.NotNull(s_sample);
+        Assert.NotNull(_sample);
     }
 }

@@ -192,19 +192,32 @@ public sealed class AttachTests
     {
         TestMachine t = Two();
         Assert.Equal(Errno.Ok, t.Start());
-        KernelTask holder = t.Runtime.CreateTask("holder");
-        Assert.True(t.Host.VfioAp.Matrix.MdevsLock.TryLock(holder));
+        VirtualMachine g = t.Machine();
+        // The hook is held up before it takes any lock of its own, so only pqap_hook_rwsem can make the close wait.
+        SlowHook slow = new(g.PqapHook!);
+        g.PqapHook = slow;
         PqapRequest request = new(PqapRegisters.ForAqic(TestMachine.Q("04.0047"), Enable));
         ValueTask<PqapAnswer> inHook = t.Host.Guests.InterceptAsync(t.Runtime.CreateTask("vcpu"), t.Host.Guests.Find("g")!, request);
-        VirtualMachine g = t.Machine();
         ValueTask<Errno> stop = t.Host.Guests.StopAsync(t.Task, "g");
+        t.Runtime.Advance(TimeSpan.FromSeconds(1));
         Assert.False(stop.IsCompleted);
-        Assert.NotNull(g.PqapHook);
-        t.Host.VfioAp.Matrix.MdevsLock.Unlock(holder);
+        Assert.Same(slow, g.PqapHook);
+        slow.Gate.CompleteAll();
         Assert.Equal(Errno.Ok, t.Runtime.Drive(stop));
         Assert.Equal(PqapOutcome.Completed, t.Runtime.Drive(inHook).Outcome);
         Assert.Equal(ApResponse.Normal, request.Registers.Response);
         Assert.Equal(0, g.Gisa.Counts[3]);
         Assert.Null(g.PqapHook);
+    }
+
+    private sealed class SlowHook(IPqapHook inner) : IPqapHook
+    {
+        public Apvirt.Kernel.Waiting.Completion Gate { get; } = new();
+
+        public async ValueTask<Errno> HandleAsync(KernelTask task, Vcpu vcpu, PqapRequest request)
+        {
+            await Gate.WaitAsync(task);
+            return await inner.HandleAsync(task, vcpu, request);
+        }
     }
 }

@@ -86,9 +86,10 @@ public sealed class InUseTests
     {
         TestMachine t = new TestMachine([0x04], [0x47], WithoutFour).Create();
         Assert.Equal(Errno.Ok, t.Write(TestMachine.Path("assign_domain"), "0x47"));
-        // T1 holds ap_perms_mutex and waits inside its in-use question; T2 cannot assign in between.
-        KernelTask holder = t.Runtime.CreateTask("holder");
-        Assert.True(t.Host.VfioAp.Matrix.GuestsLock.TryLock(holder));
+        // vfio_ap has answered "not in use" and let go of its locks; a second driver still thinks about its answer, so T1
+        // holds nothing but ap_perms_mutex. T2 must not assign in between: that would be the stolen queue.
+        Witness witness = new(t.Host.ApBus) { Thinks = TimeSpan.FromSeconds(10) };
+        Assert.True(t.Runtime.Drive(t.Host.ApBus.RegisterDriverAsync(t.Task, witness), TimeSpan.Zero));
         Errno? mask = null;
         Errno? assign = null;
         t.Runtime.Spawn("T1", async task => mask = await t.WriteAsync(task, Apmask, "+4"));
@@ -97,8 +98,8 @@ public sealed class InUseTests
         t.Runtime.Advance(TimeSpan.FromSeconds(1));
         Assert.Null(mask);
         Assert.Null(assign);
-        t.Host.VfioAp.Matrix.GuestsLock.Unlock(holder);
-        t.Runtime.Advance(TimeSpan.FromSeconds(1));
+        Assert.Null(t.Host.VfioAp.Matrix.GuestsLock.Owner);
+        t.Runtime.Advance(TimeSpan.FromSeconds(10));
         Assert.Equal(Errno.Ok, mask);
         Assert.Equal(Errno.EADDRNOTAVAIL, assign);
     }
@@ -157,12 +158,15 @@ public sealed class InUseTests
 
         public override bool TakesQueues => true;
 
-        public override ValueTask<Errno> InUseAsync(KernelTask task, ApMask apm, ApMask aqm)
+        public TimeSpan Thinks { get; init; }
+
+        public override async ValueTask<Errno> InUseAsync(KernelTask task, ApMask apm, ApMask aqm)
         {
             Questions.Add((apm, aqm));
-            foreach (HeldLock held in task.Held)
+            foreach (HeldLock held in task.Held.ToArray())
                 Held.Add(held.Lock.Class.Name);
-            return new ValueTask<Errno>(Errno.Ok);
+            await task.Runtime.DelayAsync(task, Thinks);
+            return Errno.Ok;
         }
 
         public override ValueTask<Errno> ProbeAsync(KernelTask task, Device device) => new(Errno.ENODEV);
