@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 using System.Text.Json.Nodes;
 using Apvirt.Ap.Bus;
@@ -15,6 +14,8 @@ namespace Apvirt.Cli.Prompt;
 /// <summary>Carries out what is typed at a host, line by line.</summary>
 internal sealed class PromptSession(LiveHost live, CommandIo io)
 {
+    private const int HelpColumn = 52;
+
     private readonly PromptCommands _commands = new(live);
 
     /// <summary>Whether the user wants to end.</summary>
@@ -182,7 +183,10 @@ internal sealed class PromptSession(LiveHost live, CommandIo io)
         foreach (PromptCommand command in PromptCommands.Table)
         {
             if (command.Name.StartsWith(wanted, StringComparison.Ordinal))
-                io.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {command.Name + " " + command.Arguments,-64} {command.Help}"));
+            {
+                string usage = $"  {command.Name} {command.Arguments}".TrimEnd();
+                io.Out.WriteLine(usage.Length < HelpColumn ? usage.PadRight(HelpColumn) + command.Help : $"{usage}\n{"".PadRight(HelpColumn)}{command.Help}");
+            }
         }
     }
 
