@@ -37,8 +37,9 @@ internal static class CommandLine
             io.Error.WriteLine("apvirt: see 'apvirt --help'");
             return ExitCodes.BadInput;
         }
-        catch (IOException problem) when (problem.HResult == unchecked((int)0x80131620) || problem.Message.Contains("Broken pipe", StringComparison.Ordinal))
+        catch (IOException problem) when (problem.Message.Contains("Broken pipe", StringComparison.Ordinal))
         {
+            // Whoever read the output has seen enough.
             return ExitCodes.Ok;
         }
         catch (Exception bug)
@@ -51,7 +52,19 @@ internal static class CommandLine
         }
         finally
         {
-            io.Out.Flush();
+            Flush(io.Out);
+        }
+    }
+
+    private static void Flush(TextWriter output)
+    {
+        try
+        {
+            output.Flush();
+        }
+        catch (IOException)
+        {
+            // The reader of a pipe has gone; there is nobody left to tell.
         }
     }
 }

@@ -88,6 +88,14 @@ public sealed class CommandTests : IDisposable
     }
 
     [Fact]
+    public void A_recording_that_cannot_be_written_is_bad_input()
+    {
+        (int status, _, string error) = Run("", "up", Example("minimal.yaml"), "--record", Path.Combine(_folder, "no", "such", "folder.jsonl"));
+        Assert.Equal(2, status);
+        Assert.Contains("the recording cannot be written", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Bad_usage_is_bad_input()
     {
         Assert.Equal(2, Run("", "replay").Status);

@@ -29,7 +29,9 @@ internal static class UpCommand
     {
         if (HostSource.Read(path, io) is not { } source)
             return ExitCodes.BadInput;
-        using StreamWriter? recording = record is null ? null : new StreamWriter(record);
+        if (!TryCreate(record, io, out StreamWriter? recording))
+            return ExitCodes.BadInput;
+        using StreamWriter? closing = recording;
         LiveHost live = LiveHost.Boot(source, recording);
         if (recording is not null)
             Recording.Begin(recording, path, source, live.Host);
@@ -38,6 +40,21 @@ internal static class UpCommand
         HostText.Write(io, HostView.Of(live.Host, source.Aliases));
         int status = live.Failures.Count > 0 ? ExitCodes.Differences : ExitCodes.Ok;
         return Math.Max(status, TakeCommands(new PromptSession(live, io), io));
+    }
+
+    private static bool TryCreate(string? path, CommandIo io, out StreamWriter? file)
+    {
+        file = null;
+        try
+        {
+            file = path is null ? null : new StreamWriter(path);
+            return true;
+        }
+        catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
+        {
+            io.Error.WriteLine($"{path}:1:1: the recording cannot be written: {problem.Message}");
+            return false;
+        }
     }
 
     private static int TakeCommands(PromptSession session, CommandIo io)
