@@ -76,6 +76,37 @@ public sealed class QuirkTests
     }
 
     [Fact]
+    public void The_65537th_mdev_is_EUSERS_and_an_instance_comes_back()
+    {
+        const string Create = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create";
+        TestMachine t = new([0x04], [0x04]);
+        for (int i = 0; i < 65536; i++)
+            Assert.Equal(Errno.Ok, t.Write(Create, $"62177883-f1bb-47f0-914d-{i:x12}"));
+        Assert.Equal(Errno.EUSERS, t.Write(Create, TestMachine.M));
+        Assert.Equal(Errno.EEXIST, t.Write(Create, "62177883-f1bb-47f0-914d-000000000007"));
+        Assert.Equal(Errno.Ok, t.Write(TestMachine.Path("remove", "62177883-f1bb-47f0-914d-000000000007"), "1"));
+        Assert.Equal(Errno.Ok, t.Write(Create, TestMachine.M));
+        Assert.Equal(7, t.Mdev().Vfio.Group.Number);
+    }
+
+    [Fact]
+    public void A_signal_ends_the_wait_for_the_masks_with_EINTR()
+    {
+        TestMachine t = new([0x04], [0x04]);
+        Apvirt.Kernel.Tasks.KernelTask holder = t.Runtime.CreateTask("holder");
+        Assert.True(t.Host.ApBus.PermsMutex.TryLock(holder));
+        Errno? result = null;
+        Apvirt.Kernel.Runtime.SpawnedTask writer = t.Runtime.Spawn("writer", async task => result = await t.WriteAsync(task, "/sys/bus/ap/apmask", "+4"));
+        t.Runtime.Advance(TimeSpan.FromSeconds(1));
+        Assert.Null(result);
+        writer.Task.Interrupt();
+        t.Runtime.Advance(TimeSpan.Zero);
+        Assert.Equal(Errno.EINTR, result);
+        t.Host.ApBus.PermsMutex.Unlock(holder);
+        Assert.False(t.Host.ApBus.AdapterMask[4]);
+    }
+
+    [Fact]
     public void Ioctls_check_their_arguments()
     {
         TestMachine t = new TestMachine([0x04], [0x04]).Create().Assign([0x04], [0x04]);

@@ -38,14 +38,15 @@ public sealed class VfioGroup : SysfsDirectory
     public void Close() => Volatile.Write(ref _isOpen, 0);
 }
 
-/// <summary>The groups of a machine; numbers are given out from 0 and used again.</summary>
+/// <summary>The groups of a machine; the smallest free number is given out.</summary>
 public sealed class VfioGroups
 {
     private readonly SysfsDirectory _directory;
 
-    // Guards _inUse; a leaf.
+    // Guards _returned and _next; a leaf.
     private readonly Lock _gate = new();
-    private readonly SortedSet<int> _inUse = [];
+    private readonly SortedSet<int> _returned = [];
+    private int _next;
 
     /// <summary>Makes an empty set and its directory.</summary>
     /// <param name="tree">The machine's tree.</param>
@@ -55,12 +56,11 @@ public sealed class VfioGroups
     /// <param name="device">The device.</param>
     public VfioGroup Create(Device device)
     {
-        int number = 0;
+        int number;
         lock (_gate)
         {
-            while (_inUse.Contains(number))
-                number++;
-            _inUse.Add(number);
+            number = _returned.Count > 0 ? _returned.Min : _next++;
+            _returned.Remove(number);
         }
         VfioGroup group = new(_directory, number, device);
         _directory.Add(group);
@@ -76,6 +76,6 @@ public sealed class VfioGroups
         device.Remove("iommu_group");
         _directory.Remove(group.Name);
         lock (_gate)
-            _inUse.Remove(group.Number);
+            _returned.Add(group.Number);
     }
 }
