@@ -67,7 +67,7 @@ internal static class QueueAttributes
     private static ValueTask<Errno> ShowFunctions(KernelTask task, ApQueue queue, SysfsText text)
     {
         ApStatus status = queue.ApBus.Instructions.Tapq(queue.Apqn, out ApQueueInfo info);
-        if (status.Code is ApResponse.NotAvailable or > ApResponse.Busy)
+        if (status.Code > ApResponse.Busy)
             return new ValueTask<Errno>(Errno.EIO);
         CardAttributes.AppendFunctions(text, info.Functions);
         return new ValueTask<Errno>(Errno.Ok);

@@ -10,7 +10,8 @@ namespace Apvirt.Host.Guests;
 /// <summary>The user-space process of a guest, as QEMU is one: it has the VM and the VFIO devices open.</summary>
 public sealed class GuestProcess
 {
-    private readonly List<MatrixMdev> _devices = [];
+    // Replaced whole, so that whoever looks sees one state. Changed by one manager at a time.
+    private MatrixMdev[] _devices = [];
 
     internal GuestProcess(string name, VirtualMachine machine)
     {
@@ -35,7 +36,7 @@ public sealed class GuestProcess
         Errno error = await mdev.Vfio.OpenAsync(task, options.AssociatesKvm ? Machine : null);
         if (error != Errno.Ok)
             return error;
-        _devices.Add(mdev);
+        _devices = [.. _devices, mdev];
         if (!options.RegistersRequest)
             return Errno.Ok;
         Eventfd eventfd = new(() => requested(mdev));
@@ -44,8 +45,9 @@ public sealed class GuestProcess
 
     internal async ValueTask<Errno> CloseAsync(KernelTask task, MatrixMdev mdev)
     {
-        if (!_devices.Remove(mdev))
+        if (!_devices.Contains(mdev))
             return Errno.ENODEV;
+        _devices = [.. _devices.Where(d => d != mdev)];
         await mdev.Vfio.CloseAsync(task);
         mdev.Vfio.Group.Close();
         return Errno.Ok;

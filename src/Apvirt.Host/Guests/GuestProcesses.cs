@@ -4,6 +4,7 @@ using Apvirt.Ap.Hardware;
 using Apvirt.Devices.Core;
 using Apvirt.Host.Machines;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Interception;
 using Apvirt.Kvm.Machines;
@@ -14,7 +15,13 @@ namespace Apvirt.Host.Guests;
 /// <summary>The guests of a host and what their user space does: start, stop, plug and unplug devices, run AP instructions.</summary>
 public sealed class GuestProcesses
 {
+    private static readonly LockClass ProcessClass = new("guest processes", LockKind.Mutex);
+
     private readonly VirtualHost _host;
+
+    // No lock of the kernel's: whoever manages the guests does one thing at a time. Outside everything that a call into
+    // the kernel takes; a removal that waits for a close does not hold it.
+    private readonly KernelMutex _management = new(ProcessClass);
 
     // Guards _guests; a leaf.
     private readonly Lock _gate = new();
@@ -39,7 +46,8 @@ public sealed class GuestProcesses
 
     /// <summary>The mediated device of a UUID that is in the tree, null if there is none.</summary>
     /// <param name="uuid">The UUID in lower case.</param>
-    public MatrixMdev? FindMdev(string uuid) => _host.MdevBus.FindDevice(uuid) as MatrixMdev;
+    public MatrixMdev? FindMdev(string uuid) =>
+        _host.MdevBus.FindDevice(uuid) is MatrixMdev { Driver: not null, IsOffered: true } mdev ? mdev : null;
 
     /// <summary>Starts a guest with a device, or plugs the device into a running one.</summary>
     /// <param name="task">The starting task.</param>
@@ -51,6 +59,14 @@ public sealed class GuestProcesses
     /// that was made for a failing open does not exist afterwards.
     /// </returns>
     public async ValueTask<Errno> StartAsync(KernelTask task, string name, string? uuid, GuestOptions options)
+    {
+        await _management.LockAsync(task);
+        Errno error = await StartLockedAsync(task, name, uuid, options);
+        _management.Unlock(task);
+        return error;
+    }
+
+    private async ValueTask<Errno> StartLockedAsync(KernelTask task, string name, string? uuid, GuestOptions options)
     {
         MatrixMdev? mdev = uuid is null ? null : FindMdev(uuid);
         if (uuid is not null && mdev is null)
@@ -83,14 +99,18 @@ public sealed class GuestProcesses
     /// <returns>ENODEV if there is none.</returns>
     public async ValueTask<Errno> StopAsync(KernelTask task, string name)
     {
-        if (Find(name) is not { } guest)
-            return Errno.ENODEV;
-        foreach (MatrixMdev mdev in guest.Devices.ToArray())
-            await guest.CloseAsync(task, mdev);
-        lock (_gate)
-            _guests.Remove(name);
-        guest.Machine.Put(task);
-        return Errno.Ok;
+        await _management.LockAsync(task);
+        GuestProcess? guest = Find(name);
+        if (guest is not null)
+        {
+            foreach (MatrixMdev mdev in guest.Devices.ToArray())
+                await guest.CloseAsync(task, mdev);
+            lock (_gate)
+                _guests.Remove(name);
+            guest.Machine.Put(task);
+        }
+        _management.Unlock(task);
+        return guest is null ? Errno.ENODEV : Errno.Ok;
     }
 
     /// <summary>Closes one device of a guest, which lives on.</summary>
@@ -100,9 +120,13 @@ public sealed class GuestProcesses
     /// <returns>ENODEV if the guest does not exist or does not have the device.</returns>
     public async ValueTask<Errno> DetachAsync(KernelTask task, string name, string uuid)
     {
+        await _management.LockAsync(task);
         // A device whose removal is waiting is not in the tree any more, but still open.
-        MatrixMdev? mdev = Find(name)?.Devices.FirstOrDefault(d => string.Equals(d.Name, uuid, StringComparison.Ordinal));
-        return mdev is null ? Errno.ENODEV : await Find(name)!.CloseAsync(task, mdev);
+        GuestProcess? guest = Find(name);
+        MatrixMdev? mdev = guest?.Devices.FirstOrDefault(d => string.Equals(d.Name, uuid, StringComparison.Ordinal));
+        Errno error = mdev is null ? Errno.ENODEV : await guest!.CloseAsync(task, mdev);
+        _management.Unlock(task);
+        return error;
     }
 
     /// <summary>The AP instructions of a guest's first vCPU.</summary>
@@ -140,8 +164,13 @@ public sealed class GuestProcesses
     // The eventfd was signalled: user space unplugs the device and closes it, and the removal goes on.
     private void Released(GuestProcess guest, MatrixMdev mdev)
     {
-        if (Find(guest.Name) != guest || !guest.Devices.Contains(mdev))
+        if (Find(guest.Name) != guest)
             return;
-        _host.Model.Runtime.Spawn($"{guest.Name} releases {mdev.Name}", async task => await guest.CloseAsync(task, mdev));
+        _host.Model.Runtime.Spawn($"{guest.Name} releases {mdev.Name}", async task =>
+        {
+            await _management.LockAsync(task);
+            await guest.CloseAsync(task, mdev);
+            _management.Unlock(task);
+        });
     }
 }

@@ -47,6 +47,9 @@ public sealed partial class MatrixMdev : MdevDevice
     /// <summary>The device as VFIO has it.</summary>
     public VfioDevice Vfio { get; internal set; } = null!;
 
+    /// <summary>Whether the device is registered with VFIO: from its driver's probe on.</summary>
+    public bool IsOffered => Vfio is not null;
+
     // What a scan that is under way will add; empty outside scans. Under guests_lock and mdevs_lock.
     internal MatrixMasks Additions { get; set; }
 
