@@ -9,6 +9,7 @@ using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Waiting;
 
 namespace Apvirt.Ap.Tests;
 
@@ -163,6 +164,9 @@ internal sealed class TestVfioApDriver(ApBus bus) : ApDriver(bus, "vfio_ap")
     /// <summary>The matrix that an mdev has.</summary>
     public (ApMask Apm, ApMask Aqm) Assigned { get; set; }
 
+    /// <summary>Holds a scan up until it is completed; null holds nothing up.</summary>
+    public Completion? Gate { get; set; }
+
     /// <summary>What the bus asked and told, in order.</summary>
     public List<string> Calls { get; } = [];
 
@@ -185,10 +189,11 @@ internal sealed class TestVfioApDriver(ApBus bus) : ApDriver(bus, "vfio_ap")
         return new ValueTask<Errno>(inUse ? Errno.EADDRINUSE : Errno.Ok);
     }
 
-    public override ValueTask ConfigurationChangedAsync(KernelTask task, QciInfo now, QciInfo before)
+    public override async ValueTask ConfigurationChangedAsync(KernelTask task, QciInfo now, QciInfo before)
     {
         Calls.Add($"changed {Text(before)} -> {Text(now)}");
-        return default;
+        if (Gate is { } gate)
+            await gate.WaitAsync(task);
     }
 
     public override ValueTask ScanCompletedAsync(KernelTask task, QciInfo now, QciInfo before)
