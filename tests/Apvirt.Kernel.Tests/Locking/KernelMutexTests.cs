@@ -6,157 +6,166 @@ namespace Apvirt.Kernel.Tests.Locking;
 
 public sealed class KernelMutexTests
 {
-    private static readonly LockClass Class = new("test", LockKind.Mutex);
+    private static readonly LockClass TestClass = new("test mutex", LockKind.Mutex);
 
-    public static TheoryData<string> Runtimes() => ["simulation", "production"];
+    private readonly SimulationRuntime _runtime = new();
+    private readonly KernelMutex _mutex = new(TestClass);
 
-    private static KernelRuntime Make(string runtime) => runtime == "simulation" ? new SimulationRuntime() : new ProductionRuntime(1);
+    public static TheoryData<bool> BothRuntimes { get; } = [true, false];
 
     [Theory]
-    [MemberData(nameof(Runtimes))]
-    public void Uncontended_completes_at_once_and_allocates_nothing(string runtime)
+    [InlineData(0)]
+    [InlineData(7)]
+    [InlineData(1234567)]
+    public void WaitersAreServedInTheOrderOfTheirArrival(ulong seed)
     {
-        KernelTask task = Make(runtime).CreateTask("t");
-        KernelMutex mutex = new(Class);
-        LockAndUnlock(mutex, task);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 1000; i++)
-            LockAndUnlock(mutex, task);
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
-        Assert.True(task.Held.IsEmpty);
-
-        static void LockAndUnlock(KernelMutex mutex, KernelTask task)
-        {
-            if (!mutex.LockAsync(task).IsCompletedSuccessfully)
-                throw new InvalidOperationException();
-            mutex.Unlock(task);
-        }
-    }
-
-    [Fact]
-    public void Waiters_get_it_in_the_order_of_their_coming()
-    {
-        SimulationRuntime runtime = new();
-        KernelMutex mutex = new(Class);
+        SimulationRuntime runtime = new(seed);
         KernelTask holder = runtime.CreateTask("holder");
-        Assert.True(mutex.TryLock(holder));
-        List<int> order = [];
-        for (int i = 0; i < 5; i++)
+        Assert.True(_mutex.TryLock(holder));
+        List<int> arrived = [];
+        List<int> served = [];
+        for (int i = 0; i < 10; i++)
         {
-            int me = i;
-            runtime.Spawn($"t{i}", async task =>
+            int number = i;
+            runtime.Spawn($"waiter {i}", async task =>
             {
-                await mutex.LockAsync(task);
-                order.Add(me);
+                arrived.Add(number);
+                await _mutex.LockAsync(task);
+                served.Add(number);
                 await runtime.DelayAsync(task, TimeSpan.FromMilliseconds(1));
-                mutex.Unlock(task);
+                _mutex.Unlock(task);
             });
         }
-        runtime.Advance(TimeSpan.FromMilliseconds(10));
-        Assert.Empty(order);
-        mutex.Unlock(holder);
         runtime.Advance(TimeSpan.FromSeconds(1));
-        Assert.Equal([0, 1, 2, 3, 4], order);
-        Assert.Null(mutex.Owner);
+        Assert.Equal(10, arrived.Count);
+        Assert.Empty(served);
+        _mutex.Unlock(holder);
+        runtime.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(arrived, served);
+        Assert.Null(_mutex.Owner);
     }
 
     [Fact]
-    public void A_newcomer_does_not_overtake_a_waiter()
+    public void ReleasingHandsTheMutexToTheFirstWaiterSoThatNobodyOvertakes()
     {
-        SimulationRuntime runtime = new();
-        KernelMutex mutex = new(Class);
-        KernelTask holder = runtime.CreateTask("holder");
-        KernelTask newcomer = runtime.CreateTask("newcomer");
-        Assert.True(mutex.TryLock(holder));
-        SpawnedTask waiter = runtime.Spawn("waiter", async task => await mutex.LockAsync(task));
-        Assert.Throws<InvalidOperationException>(() =>
-        {
-            runtime.Advance(TimeSpan.Zero);
-            mutex.Unlock(holder);
-            // Handed over although the waiter has not run yet.
-            Assert.Same(waiter.Task, mutex.Owner);
-            Assert.False(mutex.TryLock(newcomer));
-            // The waiter ends holding the mutex, which is reported.
-            runtime.Advance(TimeSpan.Zero);
-        });
-    }
-
-    [Fact]
-    public void Only_the_holder_can_unlock()
-    {
-        SimulationRuntime runtime = new();
-        KernelMutex mutex = new(Class);
-        Assert.True(mutex.TryLock(runtime.CreateTask("a")));
-        Assert.Throws<InvalidOperationException>(() => mutex.Unlock(runtime.CreateTask("b")));
-    }
-
-    [Fact]
-    public void An_interrupted_wait_ends_with_EINTR_and_leaves_the_queue_whole()
-    {
-        SimulationRuntime runtime = new();
-        KernelMutex mutex = new(Class);
-        KernelTask holder = runtime.CreateTask("holder");
-        Assert.True(mutex.TryLock(holder));
-        Errno? first = null;
-        bool second = false;
-        SpawnedTask t1 = runtime.Spawn("t1", async task => first = await mutex.LockInterruptibleAsync(task));
-        runtime.Spawn("t2", async task =>
-        {
-            await mutex.LockAsync(task);
-            second = true;
-            mutex.Unlock(task);
-        });
-        runtime.Advance(TimeSpan.Zero);
-        t1.Task.Interrupt();
-        runtime.Advance(TimeSpan.Zero);
-        Assert.Equal(Errno.EINTR, first);
-        Assert.False(second);
-        mutex.Unlock(holder);
-        runtime.Advance(TimeSpan.Zero);
-        Assert.True(second);
-    }
-
-    [Fact]
-    public void A_task_knows_what_it_holds_outermost_first()
-    {
-        SimulationRuntime runtime = new();
-        KernelTask task = runtime.CreateTask("t");
-        KernelMutex outer = new(new LockClass("outer", LockKind.Mutex));
-        KernelRwSemaphore inner = new(new LockClass("inner", LockKind.RwSemaphore));
-        Assert.True(outer.TryLock(task));
-        Assert.True(inner.TryLockRead(task));
-        Assert.Equal(["outer", "inner(R)"], task.Held.ToArray().Select(h => h.ToString()));
-        outer.Unlock(task);
-        Assert.Equal(["inner(R)"], task.Held.ToArray().Select(h => h.ToString()));
-        inner.UnlockRead(task);
-        Assert.True(task.Held.IsEmpty);
+        KernelTask holder = _runtime.CreateTask("holder");
+        KernelTask waiter = _runtime.CreateTask("waiter");
+        KernelTask passer = _runtime.CreateTask("passer");
+        Assert.True(_mutex.TryLock(holder));
+        ValueTask wait = _mutex.LockAsync(waiter);
+        Assert.False(wait.IsCompleted);
+        _mutex.Unlock(holder);
+        Assert.Same(waiter, _mutex.Owner);
+        Assert.False(_mutex.TryLock(passer));
+        Assert.True(_runtime.Drive(wait));
+        _mutex.Unlock(waiter);
+        Assert.True(_mutex.TryLock(passer));
     }
 
     [Theory]
-    [InlineData(5_000, 64)]
-    [InlineData(100_000, int.MaxValue)]
-    public async Task Threads_exclude_each_other(int rounds, int yieldEvery)
+    [MemberData(nameof(BothRuntimes))]
+    public void AnUncontendedLockCompletesSynchronouslyAndAllocatesNothing(bool isSimulation)
     {
-        ProductionRuntime runtime = new(1);
-        KernelMutex mutex = new(Class);
-        int counter = 0;
-        SpawnedTask[] tasks = [.. Enumerable.Range(0, 8).Select(i => runtime.Spawn($"t{i}", async task =>
-        {
-            for (int round = 0; round < rounds; round++)
-            {
-                await mutex.LockAsync(task);
-                int seen = counter;
-                if (round % yieldEvery == 1)
-                    await Task.Yield();
-                counter = seen + 1;
-                mutex.Unlock(task);
-            }
-        }))];
-        KernelTask waiter = runtime.CreateTask("waiter");
-        // A lost wake-up would leave a task asleep for ever.
-        using CancellationTokenSource limit = new(TimeSpan.FromSeconds(30));
-        foreach (SpawnedTask spawned in tasks)
-            await spawned.JoinAsync(waiter).AsTask().WaitAsync(limit.Token);
-        Assert.Equal(8 * rounds, counter);
+        KernelRuntime runtime = isSimulation ? new SimulationRuntime() : new ProductionRuntime(1);
+        KernelTask task = runtime.CreateTask("only");
+        bool allSynchronous = true;
+        for (int i = 0; i < 100; i++)
+            allSynchronous &= LockOnce(task);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 10_000; i++)
+            allSynchronous &= LockOnce(task);
+        long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.True(allSynchronous);
+        Assert.Equal(0, allocated);
+    }
+
+    [Theory]
+    [MemberData(nameof(BothRuntimes))]
+    public void TryLockTakesOnlyAFreeMutex(bool isSimulation)
+    {
+        KernelRuntime runtime = isSimulation ? new SimulationRuntime() : new ProductionRuntime(1);
+        KernelTask first = runtime.CreateTask("first");
+        KernelTask second = runtime.CreateTask("second");
+        Assert.True(_mutex.TryLock(first));
+        Assert.Same(first, _mutex.Owner);
+        Assert.False(_mutex.TryLock(second));
+        Assert.False(second.Holds(_mutex));
+        _mutex.Unlock(first);
+        Assert.True(_mutex.TryLock(second));
+    }
+
+    [Fact]
+    public void UnlockingSomebodyElsesMutexIsABug()
+    {
+        KernelTask holder = _runtime.CreateTask("holder");
+        KernelTask thief = _runtime.CreateTask("thief");
+        Assert.Throws<InvalidOperationException>(() => _mutex.Unlock(thief));
+        Assert.True(_mutex.TryLock(holder));
+        Assert.Throws<InvalidOperationException>(() => _mutex.Unlock(thief));
+        Assert.Same(holder, _mutex.Owner);
+    }
+
+    [Fact]
+    public void ASignalEndsAnInterruptibleWaitAndLeavesTheQueueIntact()
+    {
+        KernelTask holder = _runtime.CreateTask("holder");
+        Assert.True(_mutex.TryLock(holder));
+        List<string> served = [];
+        SpawnedTask first = Queue("first", served);
+        Errno answer = Errno.Ok;
+        SpawnedTask interrupted = _runtime.Spawn("interrupted", async task => answer = await _mutex.LockInterruptibleAsync(task));
+        SpawnedTask last = Queue("last", served);
+        _runtime.Advance(TimeSpan.Zero);
+        interrupted.Task.Interrupt();
+        _runtime.Advance(TimeSpan.Zero);
+        Assert.True(interrupted.IsCompleted);
+        Assert.Equal(Errno.EINTR, answer);
+        Assert.False(interrupted.Task.Holds(_mutex));
+        Assert.Empty(served);
+        _mutex.Unlock(holder);
+        _runtime.Advance(TimeSpan.Zero);
+        Assert.True(first.IsCompleted && last.IsCompleted);
+        Assert.Equal(["first", "last"], served);
+    }
+
+    [Fact]
+    public void OnlyABlockedWaitIsInterrupted()
+    {
+        KernelTask task = _runtime.CreateTask("signalled");
+        task.Interrupt();
+        Assert.Equal(Errno.Ok, _runtime.Drive(_mutex.LockInterruptibleAsync(task)));
+        KernelTask other = _runtime.CreateTask("also signalled");
+        other.Interrupt();
+        Assert.Equal(Errno.EINTR, _runtime.Drive(_mutex.LockInterruptibleAsync(other)));
+        Assert.Same(task, _mutex.Owner);
+    }
+
+    [Fact]
+    public void AnOrdinaryWaitIgnoresSignals()
+    {
+        KernelTask holder = _runtime.CreateTask("holder");
+        KernelTask waiter = _runtime.CreateTask("waiter");
+        Assert.True(_mutex.TryLock(holder));
+        ValueTask wait = _mutex.LockAsync(waiter);
+        waiter.Interrupt();
+        _runtime.Advance(TimeSpan.Zero);
+        Assert.False(wait.IsCompleted);
+        _mutex.Unlock(holder);
+        Assert.True(_runtime.Drive(wait));
+    }
+
+    private SpawnedTask Queue(string name, List<string> served) => _runtime.Spawn(name, async task =>
+    {
+        await _mutex.LockAsync(task);
+        served.Add(name);
+        _mutex.Unlock(task);
+    });
+
+    private bool LockOnce(KernelTask task)
+    {
+        ValueTask taken = _mutex.LockAsync(task);
+        bool isSynchronous = taken.IsCompletedSuccessfully;
+        _mutex.Unlock(task);
+        return isSynchronous;
     }
 }

@@ -1,3 +1,4 @@
+using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
@@ -7,139 +8,195 @@ namespace Apvirt.Kernel.Tests.Runtime;
 
 public sealed class SimulationRuntimeTests
 {
-    private static string Schedule(ulong seed)
+    private static readonly LockClass TestClass = new("test mutex", LockKind.Mutex);
+
+    private readonly SimulationRuntime _runtime = new();
+
+    [Fact]
+    public void TimeIsVirtualAndJumpsToTheNextTimer()
     {
-        SimulationRuntime runtime = new(seed, preemptive: true);
-        Apvirt.Kernel.Locking.KernelMutex mutex = new(new("m", Apvirt.Kernel.Locking.LockKind.Mutex));
-        List<string> steps = [];
-        for (int i = 0; i < 6; i++)
+        KernelTask task = _runtime.CreateTask("sleeper");
+        Assert.True(_runtime.Drive(_runtime.DelayAsync(task, TimeSpan.FromDays(365))));
+        Assert.Equal(TimeSpan.FromDays(365), _runtime.Now);
+    }
+
+    [Fact]
+    public void SleepersWakeInTheOrderOfTheirTimes()
+    {
+        List<(int, TimeSpan)> woken = [];
+        foreach (int seconds in (int[])[30, 10, 20])
         {
-            string me = $"{i}";
-            runtime.Spawn(me, async task =>
+            _runtime.Spawn($"sleeper {seconds}", async task =>
+            {
+                await _runtime.DelayAsync(task, TimeSpan.FromSeconds(seconds));
+                woken.Add((seconds, _runtime.Now));
+            });
+        }
+        _runtime.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal(
+            [(10, TimeSpan.FromSeconds(10)), (20, TimeSpan.FromSeconds(20)), (30, TimeSpan.FromSeconds(30))], woken);
+        Assert.Equal(TimeSpan.FromMinutes(1), _runtime.Now);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void TheSameSeedGivesTheSameRun(bool isPreemptive)
+    {
+        for (ulong seed = 0; seed < 20; seed++)
+            Assert.Equal(Run(seed, isPreemptive), Run(seed, isPreemptive));
+    }
+
+    [Fact]
+    public void DifferentSeedsGiveDifferentRuns()
+    {
+        string[] runs = [.. Enumerable.Range(1, 20).Select(seed => Run((ulong)seed, isPreemptive: false))];
+        Assert.True(runs.Distinct(StringComparer.Ordinal).Count() > 15);
+        Assert.True(Enumerable.Range(1, 20).Select(seed => Run((ulong)seed, isPreemptive: true)).Distinct(StringComparer.Ordinal).Count() > 15);
+    }
+
+    [Fact]
+    public void SeedZeroRunsTasksInTheOrderInWhichTheyBecameRunnable()
+    {
+        List<int> order = [];
+        for (int i = 0; i < 10; i++)
+        {
+            int number = i;
+            _runtime.Spawn($"task {i}", _ =>
+            {
+                order.Add(number);
+                return default;
+            });
+        }
+        Assert.Empty(order);
+        _runtime.Advance(TimeSpan.Zero);
+        Assert.Equal(Enumerable.Range(0, 10), order);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(99)]
+    public void TimersThatAreDueTogetherFireInTheOrderOfTheirSetting(ulong seed)
+    {
+        SimulationRuntime runtime = new(seed);
+        List<int> fired = [];
+        List<ITimer> timers = [];
+        for (int i = 0; i < 10; i++)
+        {
+            int number = i;
+            timers.Add(runtime.Time.CreateTimer(
+                _ => fired.Add(number), state: null, TimeSpan.FromSeconds(1), Timeout.InfiniteTimeSpan));
+        }
+        timers[4].Dispose();
+        timers[7].Change(TimeSpan.FromSeconds(1), Timeout.InfiniteTimeSpan);
+        runtime.Advance(TimeSpan.FromMilliseconds(999));
+        Assert.Empty(fired);
+        runtime.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Equal([0, 1, 2, 3, 5, 6, 8, 9, 7], fired);
+    }
+
+    [Fact]
+    public void AKernelTimerFiresOnceAndItsLastSettingCounts()
+    {
+        List<TimeSpan> fired = [];
+        KernelTimer timer = new(_runtime, "timer", _ =>
+        {
+            fired.Add(_runtime.Now);
+            return default;
+        });
+        timer.Set(TimeSpan.FromSeconds(5));
+        timer.Set(TimeSpan.FromSeconds(8));
+        _runtime.Advance(TimeSpan.FromSeconds(20));
+        Assert.Equal([TimeSpan.FromSeconds(8)], fired);
+        timer.Set(TimeSpan.FromSeconds(1));
+        timer.Cancel();
+        _runtime.Advance(TimeSpan.FromSeconds(20));
+        Assert.Single(fired);
+    }
+
+    [Fact]
+    public void DriveStopsAtTheHorizonAndTheOperationGoesOnLater()
+    {
+        SpawnedTask sleeper = _runtime.Spawn("sleeper", task => _runtime.DelayAsync(task, TimeSpan.FromSeconds(10)));
+        KernelTask joiner = _runtime.CreateTask("joiner");
+        Assert.False(_runtime.Drive(sleeper.JoinAsync(joiner), TimeSpan.FromSeconds(9)));
+        Assert.True(_runtime.Now <= TimeSpan.FromSeconds(9));
+        Assert.False(sleeper.IsCompleted);
+        _runtime.Advance(TimeSpan.FromSeconds(10));
+        Assert.True(sleeper.IsCompleted);
+    }
+
+    [Fact]
+    public void TryDriveGivesTheAnswerOnlyOnceThereIsOne()
+    {
+        KernelTask task = _runtime.CreateTask("waiter");
+        Completion completion = new();
+        Assert.False(_runtime.TryDrive(completion.WaitAsync(task, TimeSpan.FromSeconds(10)), TimeSpan.FromSeconds(5), out _));
+        _runtime.Advance(TimeSpan.FromSeconds(10));
+        Assert.True(_runtime.TryDrive(
+            completion.WaitAsync(task, TimeSpan.FromSeconds(10)), TimeSpan.FromSeconds(15), out WaitResult answer));
+        Assert.Equal(WaitResult.TimedOut, answer);
+    }
+
+    [Fact]
+    public void AnOperationThatCanNeverEndIsReported()
+    {
+        KernelTask task = _runtime.CreateTask("waiter");
+        Assert.Throws<InvalidOperationException>(() => _runtime.Drive(new Completion().WaitAsync(task)));
+    }
+
+    [Fact]
+    public void ABugInASpawnedTaskIsRethrown()
+    {
+        _runtime.Spawn("buggy", async task =>
+        {
+            await _runtime.DelayAsync(task, TimeSpan.FromSeconds(1));
+            throw new ArgumentException("the bug");
+        });
+        ArgumentException bug = Assert.Throws<ArgumentException>(() => _runtime.Advance(TimeSpan.FromSeconds(2)));
+        Assert.Contains("the bug", bug.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AFailureReachesWhoeverJoins()
+    {
+        SpawnedTask buggy = _runtime.Spawn("buggy", _ => throw new ArgumentException("the bug"));
+        Assert.Throws<ArgumentException>(() => _runtime.Advance(TimeSpan.Zero));
+        Assert.Throws<ArgumentException>(() => _runtime.Drive(buggy.JoinAsync(_runtime.CreateTask("joiner"))));
+    }
+
+    [Fact]
+    public void RandomNumbersFollowTheSeed()
+    {
+        SimulationRuntime same = new(5);
+        SimulationRuntime other = new(6);
+        SimulationRuntime first = new(5);
+        ulong[] numbers = [first.NextRandom(), first.NextRandom(), first.NextRandom()];
+        Assert.Equal(numbers, (ulong[])[same.NextRandom(), same.NextRandom(), same.NextRandom()]);
+        Assert.NotEqual(numbers, (ulong[])[other.NextRandom(), other.NextRandom(), other.NextRandom()]);
+    }
+
+    private static string Run(ulong seed, bool isPreemptive)
+    {
+        SimulationRuntime runtime = new(seed, isPreemptive);
+        KernelMutex mutex = new(TestClass);
+        List<string> log = [];
+        for (int i = 0; i < 8; i++)
+        {
+            int number = i;
+            runtime.Spawn($"task {i}", async task =>
             {
                 for (int round = 0; round < 3; round++)
                 {
                     await mutex.LockAsync(task);
-                    steps.Add(me);
+                    log.Add($"{number}.{round}");
                     mutex.Unlock(task);
                     await runtime.DelayAsync(task, TimeSpan.FromMilliseconds(1));
                 }
             });
         }
         runtime.Advance(TimeSpan.FromSeconds(1));
-        return string.Concat(steps);
-    }
-
-    [Fact]
-    public void The_same_seed_gives_the_same_run_and_another_seed_another()
-    {
-        Assert.Equal(Schedule(7), Schedule(7));
-        Assert.True(Enumerable.Range(1, 20).Select(seed => Schedule((ulong)seed)).Distinct().Count() > 10);
-    }
-
-    [Fact]
-    public void A_sleep_with_nobody_else_to_run_moves_the_clock_in_place()
-    {
-        SimulationRuntime runtime = new();
-        ValueTask sleep = runtime.DelayAsync(runtime.CreateTask("t"), TimeSpan.FromHours(2));
-        Assert.True(sleep.IsCompletedSuccessfully);
-        Assert.Equal(TimeSpan.FromHours(2), runtime.Now);
-    }
-
-    [Fact]
-    public void Sleepers_wake_in_the_order_of_their_times()
-    {
-        SimulationRuntime runtime = new();
-        List<(int, TimeSpan)> woken = [];
-        foreach (int seconds in (int[])[3, 1, 2])
-        {
-            runtime.Spawn($"{seconds}", async task =>
-            {
-                await runtime.DelayAsync(task, TimeSpan.FromSeconds(seconds));
-                woken.Add((seconds, runtime.Now));
-            });
-        }
-        runtime.Advance(TimeSpan.FromSeconds(10));
-        Assert.Equal([(1, TimeSpan.FromSeconds(1)), (2, TimeSpan.FromSeconds(2)), (3, TimeSpan.FromSeconds(3))], woken);
-        Assert.Equal(TimeSpan.FromSeconds(10), runtime.Now);
-    }
-
-    [Fact]
-    public void What_cannot_end_within_the_horizon_goes_on_later()
-    {
-        SimulationRuntime runtime = new();
-        Completion gate = new();
-        ValueTask<int> operation = Wait(runtime.CreateTask("t"));
-        Assert.False(runtime.TryDrive(operation, TimeSpan.FromSeconds(1), out _));
-        gate.CompleteAll();
-        runtime.Advance(TimeSpan.Zero);
-        Assert.Equal(42, Answer);
-
-        async ValueTask<int> Wait(KernelTask task)
-        {
-            await gate.WaitAsync(task);
-            return Answer = 42;
-        }
-    }
-
-    private int Answer { get; set; }
-
-    [Fact]
-    public void A_bug_in_a_task_is_not_lost()
-    {
-        SimulationRuntime runtime = new();
-        runtime.Spawn("t", _ => throw new InvalidDataException("bug"));
-        Assert.Throws<InvalidDataException>(() => runtime.Advance(TimeSpan.Zero));
-    }
-
-    [Fact]
-    public void A_completion_can_time_out_be_interrupted_or_let_one_through()
-    {
-        SimulationRuntime runtime = new();
-        Completion completion = new();
-        List<WaitResult> results = [];
-        SpawnedTask timed = runtime.Spawn("timed", async task => results.Add(await completion.WaitAsync(task, TimeSpan.FromSeconds(1))));
-        runtime.Advance(TimeSpan.FromSeconds(2));
-        SpawnedTask signalled = runtime.Spawn("signalled", async task => results.Add(await completion.WaitAsync(task, interruptible: true)));
-        runtime.Advance(TimeSpan.Zero);
-        signalled.Task.Interrupt();
-        runtime.Advance(TimeSpan.Zero);
-        completion.Complete();
-        runtime.Spawn("through", async task => results.Add(await completion.WaitAsync(task)));
-        SpawnedTask stuck = runtime.Spawn("stuck", async task => results.Add(await completion.WaitAsync(task)));
-        runtime.Advance(TimeSpan.Zero);
-        Assert.Equal([WaitResult.TimedOut, WaitResult.Interrupted, WaitResult.Done], results);
-        Assert.True(timed.IsCompleted);
-        Assert.False(stuck.IsCompleted);
-    }
-
-    [Fact]
-    public void Work_is_done_in_order_once_and_a_flush_waits_for_it()
-    {
-        SimulationRuntime runtime = new();
-        WorkQueue queue = new(runtime, "worker");
-        List<string> done = [];
-        WorkItem a = new("a", async worker =>
-        {
-            await runtime.DelayAsync(worker, TimeSpan.FromSeconds(1));
-            done.Add("a");
-        });
-        WorkItem b = new("b", _ =>
-        {
-            done.Add("b");
-            return default;
-        });
-        Assert.True(queue.Queue(a));
-        Assert.False(queue.Queue(a));
-        Assert.True(queue.Queue(b));
-        runtime.Spawn("flusher", async task =>
-        {
-            await queue.FlushAsync(task, b);
-            done.Add("flushed");
-        });
-        runtime.Advance(TimeSpan.FromSeconds(5));
-        Assert.Equal(["a", "b", "flushed"], done);
-        Assert.True(runtime.Drive(queue.RunAsync(runtime.CreateTask("t"), b), TimeSpan.FromSeconds(1)));
-        Assert.Equal(["a", "b", "flushed", "b"], done);
+        Assert.Equal(24, log.Count);
+        return string.Join(' ', log);
     }
 }
