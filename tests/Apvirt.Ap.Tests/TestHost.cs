@@ -48,7 +48,7 @@ internal sealed class TestHost
         Model = new DeviceModel(Runtime);
         Model.Uevents.Listen(Events.Add);
         Hardware = new CryptoHardware(
-            Runtime.Time, new QciInfo(setup.Features, setup.MaxId, setup.MaxId, Adapters, Domains, ControlDomains))
+            Runtime, new QciInfo(setup.Features, setup.MaxId, setup.MaxId, Adapters, Domains, ControlDomains))
         {
             HasQci = setup.HasQci,
         };

@@ -17,7 +17,7 @@ public sealed class DataPlaneTests
 
     public DataPlaneTests()
     {
-        _hardware = new CryptoHardware(_runtime.Time, new QciInfo(
+        _hardware = new CryptoHardware(_runtime, new QciInfo(
             ApFeatures.Apxa, 255, 255, ApMask.Of(1), ApMask.Of(4), ApMask.None));
         _hardware.AddAdapter(1, new AdapterType(14, AdapterType.AcceleratorFunctions, Depth));
         _instructions = _hardware.InstructionsFor(ApIssuer.Bus);

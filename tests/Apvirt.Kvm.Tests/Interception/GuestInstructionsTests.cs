@@ -21,7 +21,7 @@ public sealed class GuestInstructionsTests
     public GuestInstructionsTests()
     {
         _task = _runtime.CreateTask("test");
-        _hardware = new CryptoHardware(_runtime.Time, new QciInfo(
+        _hardware = new CryptoHardware(_runtime, new QciInfo(
             ApFeatures.Apxa, 255, 255, ApMask.Of(1, 2), ApMask.Of(4, 5), ApMask.Of(4, 5, 6)));
         _hardware.AddAdapter(1, new AdapterType(14, AdapterType.CcaFunctions));
         _hardware.AddAdapter(2, new AdapterType(14, AdapterType.CcaFunctions));
