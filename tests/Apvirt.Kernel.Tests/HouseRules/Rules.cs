@@ -1,67 +1,84 @@
-using System.Reflection;
-using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
 
 namespace Apvirt.Kernel.Tests.HouseRules;
 
-/// <summary>The rules of the house as functions: each says what breaks it.</summary>
+/// <summary>The rules that texts are read for, as functions: each says what breaks it, and where.</summary>
 internal static partial class Rules
 {
-    private const int LongestFile = 450;
-    private const string ProductionRuntime = "src/Apvirt.Kernel/Runtime/ProductionRuntime.cs";
+    internal const int LinesMax = 450;
 
-    /// <summary>Time, randomness and threads come from the runtime.</summary>
-    internal static IEnumerable<string> Ambient(string path, string text) =>
-        AmbientPattern().Matches(text)
-            .Where(m => path != ProductionRuntime || m.Value is not ("ThreadPool." or "TimeProvider.System"))
-            .Select(m => $"{path}: {m.Value}");
+    /// <summary>Where the scheduler of production meets the machine.</summary>
+    internal const string ProductionRuntime = "src/Apvirt.Kernel/Runtime/ProductionRuntime.cs";
 
+    private static readonly string[] OfProductionRuntime = ["ThreadPool", "TimeProvider.System"];
+
+    /// <summary>Time, randomness and threads come from the runtime that a kernel runs on.</summary>
+    internal static IEnumerable<string> Ambient(string path, string text)
+    {
+        string code = SourceText.WithoutComments(text);
+        return from Match call in AmbientPattern().Matches(code)
+               where path != ProductionRuntime || !OfProductionRuntime.Contains(call.Value)
+               select $"{path}({SourceText.LineOf(code, call.Index)}): {call.Value}";
+    }
+
+    /// <summary>What is merged is finished.</summary>
     internal static IEnumerable<string> UnfinishedMarks(string path, string text) =>
-        UnfinishedPattern().Matches(text).Select(m => $"{path}: {m.Value}");
+        from Match mark in UnfinishedPattern().Matches(text)
+        select $"{path}({SourceText.LineOf(text, mark.Index)}): {mark.Value}";
 
-    internal static IEnumerable<string> LongFiles(string path, string text) =>
-        text.Count(c => c == '\n') > LongestFile ? [$"{path}: more than {LongestFile} lines"] : [];
+    /// <summary>A file holds one idea.</summary>
+    internal static IEnumerable<string> LongFiles(string path, string text)
+    {
+        int lines = text.AsSpan().Count('\n');
+        return lines > LinesMax ? [$"{path}: {lines} lines, expected at most {LinesMax}"] : [];
+    }
 
-    /// <summary>A folder is a namespace.</summary>
+    /// <summary>A folder is a namespace. Only a file that declares nothing (assembly attributes) may have none.</summary>
     internal static IEnumerable<string> Namespaces(string path, string text)
     {
-        Match declared = NamespacePattern().Match(text);
+        string code = SourceText.WithoutComments(text);
         string expected = string.Join('.', path.Split('/')[1..^1]);
-        return !declared.Success || declared.Groups["name"].Value == expected ? [] : [$"{path}: expected namespace {expected}"];
+        Match declared = NamespacePattern().Match(code);
+        if (declared.Success)
+            return declared.Groups["name"].Value == expected ? [] : [$"{path}: namespace {declared.Groups["name"].Value}, expected {expected}"];
+        return DeclarationPattern().IsMatch(code) ? [$"{path}: no namespace, expected {expected}"] : [];
     }
 
     /// <summary>A layer references only those before it.</summary>
     internal static IEnumerable<string> References(string layer, string project)
     {
         int own = Array.IndexOf(SourceTree.Layers, layer);
-        return ReferencePattern().Matches(project)
-            .Select(m => m.Groups["layer"].Value)
-            .Where(other => Array.IndexOf(SourceTree.Layers, other) is int place && (place < 0 || place >= own))
-            .Select(other => $"{layer} references {other}");
+        return from Match reference in ReferencePattern().Matches(project)
+               let other = reference.Groups["name"].Value
+               let place = Array.IndexOf(SourceTree.Layers, other.Replace("Apvirt.", "", StringComparison.Ordinal))
+               where place < 0 || place >= own
+               select $"src/Apvirt.{layer}/Apvirt.{layer}.csproj: references {other}, expected only {string.Join(", ", SourceTree.Layers[..own])}";
     }
 
-    /// <summary>Nothing static can change.</summary>
-    internal static IEnumerable<string> StaticState(IEnumerable<Type> types) =>
-        from type in types
-        where !type.IsDefined(typeof(CompilerGeneratedAttribute)) && !type.Name.Contains('<')
-        from field in type.GetFields(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly)
-        where !field.IsLiteral && (!field.IsInitOnly || IsMutableCollection(field.FieldType))
-        where !field.Name.StartsWith("<>", StringComparison.Ordinal)
-        select $"{type.FullName}.{field.Name}";
+    /// <summary>A project outside the table of layers would escape every rule.</summary>
+    internal static IEnumerable<string> UnknownLayers(IEnumerable<string> folders) =>
+        from folder in folders
+        where !SourceTree.Layers.Contains(folder.Replace("Apvirt.", "", StringComparison.Ordinal))
+        select $"src/{folder}: not in the table of layers";
 
-    private static bool IsMutableCollection(Type type) =>
-        type.IsGenericType && type.GetGenericTypeDefinition() is { } open
-        && (open == typeof(List<>) || open == typeof(Dictionary<,>) || open == typeof(HashSet<>) || open == typeof(Queue<>) || open == typeof(Stack<>));
+    /// <summary>A checkout works anywhere, so no file names the place where one machine keeps it.</summary>
+    internal static IEnumerable<string> MachinePaths(string path, string text, IEnumerable<string> folders) =>
+        from folder in folders
+        from Match match in Regex.Matches(text, $@"(?<![\w./-]){Regex.Escape(folder)}(?![\w.-])")
+        select $"{path}({SourceText.LineOf(text, match.Index)}): {folder}";
 
-    [GeneratedRegex(@"DateTime(Offset)?\.(Utc)?Now|Stopwatch|Random\.Shared|new Random\(|Task\.Run\(|Task\.Delay\(|new Thread\(|Thread\.Sleep|Guid\.NewGuid|Environment\.TickCount|ConfigureAwait|AsyncLocal|ThreadStatic|ThreadPool\.|TimeProvider\.System|Parallel\.")]
+    [GeneratedRegex(@"\bDateTime(Offset)?\.(Utc)?Now\b|\bDateTime\.Today\b|\bStopwatch\b|\bRandom\.Shared\b|\bnew Random\(|\bRandom\s+\w+\s*=\s*new\(|\bTask\.(Run|Delay)\b|\bTask\.Factory\b|\bnew Thread\(|\bThread\.Sleep\b|\bGuid\.(NewGuid|CreateVersion7)\b|\bEnvironment\.TickCount(64)?\b|\bConfigureAwait\b|\bAsyncLocal\b|\bThread(Static|Local)\b|\bThreadPool\b|\bTimeProvider\.System\b|\bParallel\.")]
     private static partial Regex AmbientPattern();
 
-    [GeneratedRegex(@"NotImplementedException|\bTODO\b|\bFIXME\b|\bHACK\b")]
+    [GeneratedRegex(@"\bNotImplementedException\b|\bTODO\b|\bFIXME\b|\bHACK\b")]
     private static partial Regex UnfinishedPattern();
 
-    [GeneratedRegex(@"^namespace (?<name>[\w.]+);", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^\s*namespace\s+(?<name>[\w.]+)", RegexOptions.Multiline)]
     private static partial Regex NamespacePattern();
 
-    [GeneratedRegex(@"Apvirt\.\w+/Apvirt\.(?<layer>\w+)\.csproj")]
+    [GeneratedRegex(@"\b(class|struct|interface|enum|record|delegate)\b")]
+    private static partial Regex DeclarationPattern();
+
+    [GeneratedRegex(@"<ProjectReference\s+Include=""[^""]*?(?<name>[\w.]+)\.csproj""")]
     private static partial Regex ReferencePattern();
 }
