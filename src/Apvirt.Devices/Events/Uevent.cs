@@ -68,13 +68,13 @@ public sealed class UeventStream
     /// <param name="extra">Variables that go before the object's own.</param>
     public void Send(IUeventSource source, string action, ReadOnlySpan<KeyValuePair<string, string>> extra)
     {
+        if (source.Subsystem is not { } subsystem)
+            return;
         if (_listeners.Length == 0)
         {
             Interlocked.Increment(ref _sequence);
             return;
         }
-        if (source.Subsystem is not { } subsystem)
-            return;
         List<KeyValuePair<string, string>> variables = [.. extra];
         source.AddVariables(variables);
         lock (_gate)
