@@ -33,13 +33,12 @@ public sealed class VfioApDriver : ApDriver
     public override async ValueTask<Errno> ProbeAsync(KernelTask task, Device device)
     {
         ApQueue apQueue = (ApQueue)device;
-        await _matrix.GuestsLock.LockAsync(task);
-        MatrixMdev? mdev = _matrix.AssigneeOf(apQueue.Apqn);
-        UpdateLocks locks = await _matrix.LockUnderGuestsAsync(task, mdev);
-        device.AddDriverAttributes(QueueFiles);
-        QueueRow row = _matrix.RowFor(apQueue.Apqn.Apid);
-        VfioApQueue queue = new(apQueue, row);
-        row.Add(queue);
+        GuestsHeld guests = await _matrix.LockGuestsAsync(task);
+        MatrixMdev? mdev = _matrix.AssigneeOf(guests, apQueue.Apqn);
+        UpdateLocks locks = await _matrix.LockUnderGuestsAsync(guests, mdev);
+        device.AddDriverAttributes(task, QueueFiles);
+        VfioApQueue queue = new(apQueue, _matrix.RowFor(locks, apQueue.Apqn.Apid));
+        _matrix.Add(locks, queue);
         if (mdev is not null)
             await mdev.QueueArrivedAsync(locks, queue);
         locks.Release();
@@ -52,85 +51,87 @@ public sealed class VfioApDriver : ApDriver
         ApQueue apQueue = (ApQueue)device;
         // Before any lock: a running show of the status takes guests_lock (I29).
         await device.RemoveDriverAttributesAsync(task);
-        await _matrix.GuestsLock.LockAsync(task);
-        VfioApQueue queue = _matrix.Queue(apQueue.Apqn)!;
-        MatrixMdev? mdev = queue.Mdev;
-        UpdateLocks locks = await _matrix.LockUnderGuestsAsync(task, mdev);
-        if (mdev is not null && mdev.IsPlugged(queue.Apqn))
+        GuestsHeld guests = await _matrix.LockGuestsAsync(task);
+        VfioApQueue queue = _matrix.ReadQueue(task, apQueue.Apqn)!;
+        MatrixMdev? mdev = queue.ReadMdev(task);
+        UpdateLocks locks = await _matrix.LockUnderGuestsAsync(guests, mdev);
+        bool isInHost = _matrix.ReadInfo(guests).Contains(queue.Apqn);
+        if (mdev is not null && mdev.ReadShadow(task).Contains(queue.Apqn))
         {
             await mdev.UnplugAdapterAsync(locks, queue);
         }
-        else if (_matrix.Info.Contains(queue.Apqn))
+        else if (isInHost)
         {
             _matrix.Resets.Begin();
             _matrix.Resets.Add(queue);
-            await _matrix.Resets.RunAsync(task);
+            await _matrix.Resets.RunAsync(locks.Mdevs);
         }
-        if (queue.HasInterruptResources && !_matrix.Info.Contains(queue.Apqn))
+        if (!isInHost)
             await queue.FreeInterruptResourcesAsync(task);
-        if (mdev is not null && mdev.IsLinked(queue.Apqn))
-            mdev.Unlink(queue.Apqn);
+        if (mdev is not null && mdev.ReadIsLinked(task, queue.Apqn))
+            mdev.Unlink(locks, queue.Apqn);
         else if (mdev is not null)
             mdev.StaleQueues--;
-        queue.Row.Remove(queue);
+        _matrix.Remove(locks, queue);
         locks.Release();
     }
 
     /// <inheritdoc/>
     public override async ValueTask<Errno> InUseAsync(KernelTask task, ApMask apm, ApMask aqm)
     {
-        await _matrix.GuestsLock.LockAsync(task);
-        await _matrix.MdevsLock.LockAsync(task);
+        GuestsHeld guests = await _matrix.LockGuestsAsync(task);
+        MdevsHeld mdevs = await _matrix.LockMdevsAsync(task);
         Errno error = Errno.Ok;
-        for (LinkedListNode<MatrixMdev>? node = _matrix.Mdevs.First; node is not null; node = node.Next)
+        for (LinkedListNode<MatrixMdev>? node = _matrix.ReadMdevs(guests).First; node is not null; node = node.Next)
         {
-            if (!node.Value.Matrix.Intersects(apm, aqm))
+            if (!node.Value.ReadMatrix(task).Intersects(apm, aqm))
                 continue;
-            node.Value.LogConflict(node.Value, apm, aqm, "cannot be reserved for the host driver: in use by");
+            node.Value.LogConflict(task, node.Value, apm, aqm, "cannot be reserved for the host driver: in use by");
             error = Errno.EADDRINUSE;
             break;
         }
-        _matrix.MdevsLock.Unlock(task);
-        _matrix.GuestsLock.Unlock(task);
+        mdevs.Release();
+        guests.Release();
         return error;
     }
 
     /// <inheritdoc/>
     public override async ValueTask ConfigurationChangedAsync(KernelTask task, QciInfo now, QciInfo before)
     {
-        await _matrix.GuestsLock.LockAsync(task);
+        GuestsHeld guests = await _matrix.LockGuestsAsync(task);
         MatrixMasks removed = new(before.Apm & ~now.Apm, before.Aqm & ~now.Aqm, before.Adm & ~now.Adm);
         MatrixMasks added = new(now.Apm & ~before.Apm, now.Aqm & ~before.Aqm, now.Adm & ~before.Adm);
-        if (_matrix.Mdevs.Count > 0)
+        if (_matrix.ReadMdevs(guests).Count > 0)
             added = added with { Apm = WithoutOldTypes(added.Apm, added.Aqm, now) };
-        for (LinkedListNode<MatrixMdev>? node = _matrix.Mdevs.First; node is not null; node = node.Next)
+        for (LinkedListNode<MatrixMdev>? node = _matrix.ReadMdevs(guests).First; node is not null; node = node.Next)
         {
             MatrixMdev mdev = node.Value;
-            UpdateLocks locks = await _matrix.LockUnderGuestsAsync(task, mdev);
+            UpdateLocks locks = await _matrix.LockUnderGuestsAsync(guests, mdev);
             mdev.RemoveFromShadow(locks, removed);
-            mdev.Additions = new MatrixMasks(mdev.Matrix.Apm & added.Apm, mdev.Matrix.Aqm & added.Aqm, mdev.Matrix.Adm & added.Adm);
+            MatrixMasks matrix = mdev.ReadMatrix(task);
+            mdev.SetAdditions(locks, new MatrixMasks(matrix.Apm & added.Apm, matrix.Aqm & added.Aqm, matrix.Adm & added.Adm));
             locks.ReleaseInner();
         }
-        _matrix.Info = now;
-        _matrix.GuestsLock.Unlock(task);
+        _matrix.SetInfo(guests, now);
+        guests.Release();
     }
 
     /// <inheritdoc/>
     public override async ValueTask ScanCompletedAsync(KernelTask task, QciInfo now, QciInfo before)
     {
         bool refilters = !_matrix.Profile.Has(Quirk.NoFilterAfterRemoval);
-        await _matrix.GuestsLock.LockAsync(task);
-        for (LinkedListNode<MatrixMdev>? node = _matrix.Mdevs.First; node is not null; node = node.Next)
+        GuestsHeld guests = await _matrix.LockGuestsAsync(task);
+        for (LinkedListNode<MatrixMdev>? node = _matrix.ReadMdevs(guests).First; node is not null; node = node.Next)
         {
             MatrixMdev mdev = node.Value;
-            UpdateLocks locks = await _matrix.LockUnderGuestsAsync(task, mdev);
-            MatrixMasks additions = mdev.Additions;
+            UpdateLocks locks = await _matrix.LockUnderGuestsAsync(guests, mdev);
+            MatrixMasks additions = mdev.ReadAdditions(locks);
             bool matrix = refilters || !additions.Apm.IsEmpty || !additions.Aqm.IsEmpty;
             await mdev.FilterAndUpdateAsync(locks, matrix, controlDomains: !additions.Adm.IsEmpty);
-            mdev.Additions = default;
+            mdev.SetAdditions(locks, default);
             locks.ReleaseInner();
         }
-        _matrix.GuestsLock.Unlock(task);
+        guests.Release();
     }
 
     // Adapters too old for the driver are not waited for. 6.12 only asks for domains that are new with them (QUIRKS.md 30).
@@ -156,15 +157,15 @@ public sealed class VfioApDriver : ApDriver
     private static async ValueTask<Errno> ShowStatusAsync(KernelTask task, ApQueue device, SysfsText text)
     {
         MatrixDevice matrix = ((VfioApDriver)device.Driver!)._matrix;
-        await matrix.GuestsLock.LockAsync(task);
-        await matrix.MdevsLock.LockAsync(task);
-        MatrixMdev? mdev = matrix.AssigneeOf(device.Apqn);
+        GuestsHeld guests = await matrix.LockGuestsAsync(task);
+        MdevsHeld mdevs = await matrix.LockMdevsAsync(task);
+        MatrixMdev? mdev = matrix.AssigneeOf(guests, device.Apqn);
         if (mdev is null)
             text.Append("unassigned\n"u8);
         else
-            text.Append(mdev.Kvm is not null && mdev.IsPlugged(device.Apqn) ? "in use\n"u8 : "assigned\n"u8);
-        matrix.MdevsLock.Unlock(task);
-        matrix.GuestsLock.Unlock(task);
+            text.Append(mdev.ReadKvm(task) is not null && mdev.ReadShadow(task).Contains(device.Apqn) ? "in use\n"u8 : "assigned\n"u8);
+        mdevs.Release();
+        guests.Release();
         return Errno.Ok;
     }
 }

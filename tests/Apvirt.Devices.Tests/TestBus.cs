@@ -35,7 +35,7 @@ internal sealed class TestDriver(TestBus bus, string name, string kind = "good",
     public override ValueTask<Errno> ProbeAsync(KernelTask task, Device device)
     {
         if (ProbeAnswer == Errno.Ok)
-            device.AddDriverAttributes(Table);
+            device.AddDriverAttributes(task, Table);
         return new ValueTask<Errno>(ProbeAnswer);
     }
 
@@ -43,9 +43,9 @@ internal sealed class TestDriver(TestBus bus, string name, string kind = "good",
 }
 
 internal sealed class TestDevice(DeviceModel model, string name, SysfsDirectory parent, string kind = "good")
-    : Device(model, name, parent, LockClassOfTests)
+    : Device(model, name, parent, Classes)
 {
-    private static readonly LockClass LockClassOfTests = new("device_lock(test)", LockKind.Mutex);
+    private static readonly DeviceLockClasses Classes = new("test");
 
     private static readonly AttributeTable Table = new(
     [

@@ -45,7 +45,11 @@ public sealed class VfioDeviceTests : IVfioDriver
         return default;
     }
 
-    void IVfioDriver.Request(int count) => _calls.Add($"request {count}");
+    ValueTask IVfioDriver.RequestAsync(KernelTask task, int count)
+    {
+        _calls.Add($"request {count}");
+        return default;
+    }
 
     private void Close() => Assert.True(_runtime.Drive(_device.CloseAsync(_task), TimeSpan.FromSeconds(1)));
 

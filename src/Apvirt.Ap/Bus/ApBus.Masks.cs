@@ -1,4 +1,5 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Tasks;
@@ -26,7 +27,7 @@ public sealed partial class ApBus
     {
         if (await PermsMutex.LockInterruptibleAsync(task) != Errno.Ok)
             return Errno.EINTR;
-        ApMask current = ofAdapters ? _apmask : _aqmask;
+        ApMask current = (ofAdapters ? _apmask : _aqmask).Read(task, this, ApGuards.Masks);
         Errno error = MaskText.Parse(text.Span, current, out ApMask changed);
         if (error != Errno.Ok || changed == current)
         {
@@ -37,9 +38,9 @@ public sealed partial class ApBus
         if (error == Errno.Ok)
         {
             if (ofAdapters)
-                _apmask = changed;
+                _apmask.Write(task, this, ApGuards.Masks, changed);
             else
-                _aqmask = changed;
+                _aqmask.Write(task, this, ApGuards.Masks, changed);
         }
         PermsMutex.Unlock(task);
         if (error != Errno.Ok)
@@ -54,14 +55,25 @@ public sealed partial class ApBus
     {
         if (newlySet.IsEmpty)
             return Errno.Ok;
-        ApMask apm = ofAdapters ? newlySet : _apmask;
-        ApMask aqm = ofAdapters ? _aqmask : newlySet;
+        ApMask apm = ofAdapters ? newlySet : _apmask.Read(task, this, ApGuards.Masks);
+        ApMask aqm = ofAdapters ? _aqmask.Read(task, this, ApGuards.Masks) : newlySet;
         foreach (Driver driver in Drivers())
         {
             if (await ((ApDriver)driver).InUseAsync(task, apm, aqm) != Errno.Ok)
                 return Errno.EBUSY;
         }
         return Errno.Ok;
+    }
+
+    private async ValueTask<bool> IsMisplacedAsync(KernelTask task, ApQueue queue, string? finding = null)
+    {
+        ApPermsHeld perms = await LockPermsAsync(task);
+        bool isHostOwned = IsHostOwned(perms, queue.Apqn);
+        perms.Release();
+        task.Finding = finding;
+        bool isOnDefaultDriver = queue.ReadDriver(task) is ApDriver { IsDefault: true };
+        task.Finding = null;
+        return isHostOwned != isOnDefaultDriver;
     }
 
     // An unbound queue counts as not bound to a default driver: one that belongs to the host is offered to the drivers,
@@ -72,12 +84,16 @@ public sealed partial class ApBus
         {
             if (device is not ApQueue queue)
                 continue;
-            await PermsMutex.LockAsync(task);
-            bool isHostOwned = IsHostOwned(queue.Apqn);
-            PermsMutex.Unlock(task);
-            bool isOnDefaultDriver = queue.Driver is ApDriver { IsDefault: true };
-            if (isHostOwned != isOnDefaultDriver)
-                await ReprobeAsync(task, queue);
+            if (_options.Profile.Has(Quirk.BindingReadUnlocked))
+            {
+                if (await IsMisplacedAsync(task, queue, Quirk.BindingReadUnlocked.Finding()))
+                    await ReprobeAsync(task, queue);
+                continue;
+            }
+            await queue.Lock.LockAsync(task);
+            if (await IsMisplacedAsync(task, queue))
+                await ReprobeLockedAsync(task, queue);
+            queue.Lock.Unlock(task);
         }
     }
 }

@@ -19,12 +19,12 @@ public sealed partial class ApBus
             await running.WaitAsync(task);
             return;
         }
-        await _scanMutex.LockAsync(task);
+        await ScanMutex.LockAsync(task);
         _runningScan = new Completion();
         await ScanLockedAsync(task);
         Completion finished = _runningScan;
         _runningScan = null;
-        _scanMutex.Unlock(task);
+        ScanMutex.Unlock(task);
         finished.CompleteAll();
         RearmScanTimer();
     }
@@ -46,7 +46,7 @@ public sealed partial class ApBus
         QciInfo before = Configuration;
         QciInfo now = HasQci && Instructions.TryQueryConfiguration(out QciInfo info) ? info : before;
         bool changed = now != before;
-        Configuration = now;
+        _configuration.Write(task, this, ApGuards.Configuration, now);
         // The very first configuration is nothing that drivers have to be told of: none is registered, and there is no old one.
         bool tell = changed && ScanCount > 0;
         if (tell)
@@ -56,7 +56,7 @@ public sealed partial class ApBus
             foreach (Driver driver in Drivers())
                 await ((ApDriver)driver).ConfigurationChangedAsync(task, now, before);
         }
-        SelectDefaultDomain();
+        await SelectDefaultDomainAsync(task);
         for (int apid = 0; apid <= MaxAdapter; apid++)
             await ScanAdapterAsync(task, apid);
         if (tell)
@@ -74,17 +74,26 @@ public sealed partial class ApBus
     private bool HasDomain(int apqi) => !HasQci || Configuration.Aqm[apqi];
 
     // Chosen once; a domain that disappears later stays the default.
-    private void SelectDefaultDomain()
+    private async ValueTask SelectDefaultDomainAsync(KernelTask task)
     {
         if (DefaultDomain >= 0)
             return;
+        ApPermsHeld perms = await LockPermsAsync(task);
+        SelectDefaultDomain(perms);
+        perms.Release();
+    }
+
+    private void SelectDefaultDomain(ApPermsHeld perms)
+    {
+        ApMask apmask = _apmask.Read(perms.Task, this, ApGuards.Masks);
+        ApMask aqmask = _aqmask.Read(perms.Task, this, ApGuards.Masks);
         for (int apqi = 0; apqi <= MaxDomain; apqi++)
         {
-            if (!HasDomain(apqi) || !_aqmask[apqi])
+            if (!HasDomain(apqi) || !aqmask[apqi])
                 continue;
             for (int apid = 0; apid <= MaxAdapter; apid++)
             {
-                if (!HasAdapter(apid) || !_apmask[apid] || Instructions.Tapq(Apqn.Of(apid, apqi)).Code != ApResponse.Normal)
+                if (!HasAdapter(apid) || !apmask[apid] || Instructions.Tapq(Apqn.Of(apid, apqi)).Code != ApResponse.Normal)
                     continue;
                 DefaultDomain = apqi;
                 return;

@@ -1,8 +1,10 @@
+using System.Runtime.CompilerServices;
 using Apvirt.Ap.Architecture;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Events;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Work;
@@ -21,20 +23,22 @@ namespace Apvirt.Ap.Bus;
 /// </remarks>
 public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
 {
-    private static readonly LockClass ScanClass = new("ap_scan_mutex", LockKind.Mutex);
-    private static readonly LockClass PermsClass = new("ap_perms_mutex", LockKind.Mutex);
+    internal static readonly LockClass ScanClass = new("ap_scan_mutex", LockKind.Mutex);
+    internal static readonly LockClass PermsClass = new("ap_perms_mutex", LockKind.Mutex);
 
     private readonly ApBusOptions _options;
 
-    // L2, outermost. Guards a scan from begin to end: _cards, Configuration.
-    private readonly KernelMutex _scanMutex = new(ScanClass);
+    // L2, outermost. Guards a scan from begin to end: _cards, _configuration.
+    internal KernelMutex ScanMutex { get; } = new(ScanClass);
+
+    private Guarded<QciInfo> _configuration;
     private readonly SortedDictionary<int, ApCard> _cards = [];
     private readonly ApQueue?[]?[] _queues = new ApQueue?[ApMask.Size][];
     private readonly KernelTimer _scanTimer;
 
     // L5, inside device_lock. Guards _apmask and _aqmask.
-    private ApMask _apmask;
-    private ApMask _aqmask;
+    private Guarded<ApMask> _apmask;
+    private Guarded<ApMask> _aqmask;
 
     private long _scanCount;
     private bool _bindingsLatch;
@@ -54,11 +58,11 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
         Instructions = instructions;
         Firmware = firmware;
         HasQci = instructions.TryQueryConfiguration(out QciInfo info);
-        Configuration = HasQci ? info with { Apm = ApMask.None, Aqm = ApMask.None, Adm = ApMask.None } : QciInfo.Empty;
+        _configuration = new(HasQci ? info with { Apm = ApMask.None, Aqm = ApMask.None, Adm = ApMask.None } : QciInfo.Empty);
         MaxAdapter = info.HasApxa && info.MaxAdapter > 0 ? info.MaxAdapter : QciInfo.MaxAdapterWithoutApxa;
         MaxDomain = info.HasApxa && info.MaxDomain > 0 ? info.MaxDomain : QciInfo.MaxDomainWithoutApxa;
-        _apmask = BootMask(options.ApMaskParameter);
-        _aqmask = BootMask(options.AqMaskParameter);
+        _apmask = new(BootMask(options.ApMaskParameter));
+        _aqmask = new(BootMask(options.AqMaskParameter));
         DefaultDomain = options.DefaultDomain;
         ConfigTimeSeconds = options.ConfigTimeSeconds;
         PollTimeoutNanoseconds = options.PollTimeoutNanoseconds;
@@ -86,7 +90,7 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
     public int MaxDomain { get; }
 
     /// <summary>The configuration that the last scan saw.</summary>
-    public QciInfo Configuration { get; private set; }
+    public QciInfo Configuration => _configuration.Peek;
 
     /// <summary><c>/sys/devices/ap</c></summary>
     public RootDevice DevicesRoot { get; }
@@ -97,11 +101,11 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
     /// </summary>
     public KernelMutex PermsMutex { get; } = new(PermsClass);
 
-    /// <summary>Adapters of the default pool; read under <see cref="PermsMutex"/>.</summary>
-    public ApMask AdapterMask => _apmask;
+    /// <summary>Adapters of the default pool, for observers.</summary>
+    public ApMask AdapterMask => _apmask.Peek;
 
-    /// <summary>Domains of the default pool; read under <see cref="PermsMutex"/>.</summary>
-    public ApMask DomainMask => _aqmask;
+    /// <summary>Domains of the default pool, for observers.</summary>
+    public ApMask DomainMask => _aqmask.Peek;
 
     /// <summary>Default usage domain of the host's own requests, -1 if there is none.</summary>
     public int DefaultDomain { get; set; }
@@ -172,14 +176,28 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
             return [.. _cards.Values];
     }
 
-    /// <summary>Whether a queue belongs to the default pool. The caller holds ap_perms_mutex.</summary>
-    /// <param name="apqn">The queue.</param>
-    public bool IsHostOwned(Apqn apqn) => _apmask[apqn.Apid] && _aqmask[apqn.Apqi];
+    /// <summary>Takes ap_perms_mutex.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="file">Filled in by the compiler.</param>
+    /// <param name="line">Filled in by the compiler.</param>
+    public ValueTask<ApPermsHeld> LockPermsAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    {
+        ValueTask acquired = PermsMutex.LockAsync(task, file, line);
+        return acquired.IsCompletedSuccessfully ? new ValueTask<ApPermsHeld>(new ApPermsHeld(this, task)) : ProveAfterAsync(acquired, task);
+    }
 
-    /// <summary>Whether any queue of a matrix belongs to the default pool. The caller holds ap_perms_mutex.</summary>
+    /// <summary>Whether a queue belongs to the default pool.</summary>
+    /// <param name="perms">Proof that the masks stand still.</param>
+    /// <param name="apqn">The queue.</param>
+    public bool IsHostOwned(ApPermsHeld perms, Apqn apqn) =>
+        _apmask.Read(perms.Task, this, ApGuards.Masks)[apqn.Apid] && _aqmask.Read(perms.Task, this, ApGuards.Masks)[apqn.Apqi];
+
+    /// <summary>Whether any queue of a matrix belongs to the default pool.</summary>
+    /// <param name="perms">Proof that the masks stand still.</param>
     /// <param name="apm">Adapters.</param>
     /// <param name="aqm">Domains.</param>
-    public bool OwnsAny(in ApMask apm, in ApMask aqm) => apm.Intersects(_apmask) && aqm.Intersects(_aqmask);
+    public bool OwnsAny(ApPermsHeld perms, in ApMask apm, in ApMask aqm) =>
+        apm.Intersects(_apmask.Read(perms.Task, this, ApGuards.Masks)) && aqm.Intersects(_aqmask.Read(perms.Task, this, ApGuards.Masks));
 
     /// <summary>Sets the scan interval and starts it anew.</summary>
     /// <param name="seconds">5 to 120.</param>
@@ -214,9 +232,9 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
             _bindingsLatch = false;
             return await driver.ProbeAsync(task, device);
         }
-        await PermsMutex.LockAsync(task);
-        bool isHostOwned = IsHostOwned(queue.Apqn);
-        PermsMutex.Unlock(task);
+        ApPermsHeld perms = await LockPermsAsync(task);
+        bool isHostOwned = IsHostOwned(perms, queue.Apqn);
+        perms.Release();
         if (isHostOwned != ((ApDriver)driver).IsDefault)
             return Errno.ENODEV;
         _bindingsLatch = false;
@@ -240,6 +258,12 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
         Instructions.Zapq(queue.Apqn);
         queue.DeviceState = QueueDeviceState.Uninitiated;
         Interlocked.Decrement(ref _boundCount);
+    }
+
+    private async ValueTask<ApPermsHeld> ProveAfterAsync(ValueTask acquired, KernelTask task)
+    {
+        await acquired;
+        return new ApPermsHeld(this, task);
     }
 
     private static ApMask BootMask(string? parameter)

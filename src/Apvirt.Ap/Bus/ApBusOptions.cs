@@ -1,3 +1,5 @@
+using Apvirt.Ap.Profiles;
+
 namespace Apvirt.Ap.Bus;
 
 /// <summary>Boot parameters of the AP bus (sysfs.md §8) and what the recording machine did not have.</summary>
@@ -23,6 +25,9 @@ public sealed record ApBusOptions
 
     /// <summary>Poll timeout in nanoseconds: 250,000 in an LPAR, 1,500,000 under z/VM.</summary>
     public long PollTimeoutNanoseconds { get; init; } = 250_000;
+
+    /// <summary>Whose quirks apply.</summary>
+    public Profile Profile { get; init; } = Profile.Linux612;
 
     /// <summary>Whether the bus scans by timer; traces are recorded without (FORMAT.md).</summary>
     public bool ScansByTimer { get; init; } = true;

@@ -1,20 +1,20 @@
 using System.Globalization;
 using Apvirt.Ap.Architecture;
+using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
-using Apvirt.Kernel.Locking;
 
 namespace Apvirt.Ap.Bus;
 
 /// <summary>An adapter as a device, <c>/sys/devices/ap/cardxx</c> (sysfs.md §2).</summary>
 public sealed class ApCard : ApDevice
 {
-    private static readonly LockClass CardLock = new("device_lock(card)", LockKind.Mutex);
+    private static readonly DeviceLockClasses Classes = new("card");
 
     private readonly List<ApQueue> _queues = [];
     private readonly Lock _gate = new();
 
     internal ApCard(ApBus bus, int apid, ApQueueInfo info, int hwType)
-        : base(bus, string.Create(CultureInfo.InvariantCulture, $"card{apid:x2}"), bus.DevicesRoot, CardLock, hwType)
+        : base(bus, string.Create(CultureInfo.InvariantCulture, $"card{apid:x2}"), bus.DevicesRoot, Classes, hwType)
     {
         Apid = apid;
         Info = info;

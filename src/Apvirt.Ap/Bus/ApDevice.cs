@@ -1,15 +1,14 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
-using Apvirt.Kernel.Locking;
 
 namespace Apvirt.Ap.Bus;
 
 /// <summary>A device of the AP bus: a card or a queue.</summary>
 public abstract class ApDevice : Device
 {
-    private protected ApDevice(ApBus bus, string name, SysfsDirectory parent, LockClass lockClass, int hwType)
-        : base(bus.Model, name, parent, lockClass)
+    private protected ApDevice(ApBus bus, string name, SysfsDirectory parent, DeviceLockClasses classes, int hwType)
+        : base(bus.Model, name, parent, classes)
     {
         ApBus = bus;
         HwType = hwType;

@@ -1,6 +1,6 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
-using Apvirt.Kernel.Locking;
 
 namespace Apvirt.Ap.Bus;
 
@@ -37,10 +37,10 @@ public enum QueueMachineState
 /// <summary>A queue as a device, <c>/sys/devices/ap/cardxx/xx.yyyy</c> (sysfs.md §3).</summary>
 public sealed class ApQueue : ApDevice
 {
-    private static readonly LockClass QueueLock = new("device_lock(apq)", LockKind.Mutex);
+    private static readonly DeviceLockClasses Classes = new("apq");
 
     internal ApQueue(ApCard card, Apqn apqn)
-        : base(card.ApBus, apqn.ToString(), card, QueueLock, card.HwType)
+        : base(card.ApBus, apqn.ToString(), card, Classes, card.HwType)
     {
         Card = card;
         Apqn = apqn;

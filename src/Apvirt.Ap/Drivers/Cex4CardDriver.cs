@@ -70,7 +70,7 @@ public sealed class Cex4CardDriver : ApDriver
         if (table is null)
             return new ValueTask<Errno>(Errno.ENODEV);
         card.IsOnline = true;
-        card.AddDriverAttributes(table);
+        card.AddDriverAttributes(task, table);
         return new ValueTask<Errno>(Errno.Ok);
     }
 

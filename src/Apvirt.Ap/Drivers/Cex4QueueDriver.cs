@@ -47,7 +47,7 @@ public sealed class Cex4QueueDriver : ApDriver
     public override ValueTask<Errno> ProbeAsync(KernelTask task, Device device)
     {
         ApQueue queue = (ApQueue)device;
-        queue.AddDriverAttributes(queue.Card.Info.Mode switch
+        queue.AddDriverAttributes(task, queue.Card.Info.Mode switch
         {
             ApMode.Cca => Cca,
             ApMode.Ep11 => Ep11,

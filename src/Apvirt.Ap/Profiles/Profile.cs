@@ -18,6 +18,16 @@ public sealed class Profile
     /// <summary>Answers exactly as Linux 6.12 does, visible defects included.</summary>
     public static Profile Linux612 { get; } = new("linux-6.12", QuirkTable.Entries.Select(e => e.Quirk));
 
+    /// <summary>Keeps every invariant of invariants.md: no quirk is on.</summary>
+    public static Profile Strict { get; } = new("strict", []);
+
+    /// <summary>All profiles.</summary>
+    public static IReadOnlyList<Profile> All { get; } = [Linux612, Strict];
+
+    /// <summary>Finds a profile by its name.</summary>
+    /// <param name="name">The name.</param>
+    public static Profile? Find(string name) => All.FirstOrDefault(profile => string.Equals(profile.Name, name, StringComparison.Ordinal));
+
     /// <summary>Name of the profile.</summary>
     public string Name { get; }
 

@@ -18,18 +18,22 @@ public enum Quirk
     UnmapFromZeroDisarms,
     /// <summary>An unexpected TAPQ code ends a reset with the ZAPQ code kept.</summary>
     UnexpectedCodeEndsReset,
-    /// <summary>A failed VFIO_DEVICE_RESET leaves its queue plugged.</summary>
-    FailedResetStaysPlugged,
+    /// <summary>The result of a reset counts at the next filtering only.</summary>
+    ResetDoesNotFilter,
     /// <summary>AQIC without a hook stores its status in the upper half of the register.</summary>
     StatusInUpperHalf,
-    /// <summary>Any mask change binds an unbound queue of the default pool.</summary>
-    MaskChangeBindsUnbound,
+    /// <summary>A mask change looks at the driver of a queue without the lock of the device.</summary>
+    BindingReadUnlocked,
     /// <summary>The type of a new adapter is only asked for newly added domains.</summary>
     TypeAskedForNewDomainsOnly,
     /// <summary>ap_config is shown without a lock.</summary>
     UnlockedConfigShow,
     /// <summary>The device-request eventfd survives the last close.</summary>
     RequestTriggerSurvivesClose,
+    /// <summary>The limits of a new mdev are read from the host's configuration without a lock.</summary>
+    UnlockedInitialisation,
+    /// <summary>Verifying a reset has no bound.</summary>
+    EndlessReset,
     /// <summary>Long matrix texts are cut in the middle of a line.</summary>
     TextCutInLine,
 }

@@ -32,15 +32,15 @@ public static class QuirkTable
         new(Quirk.UnexpectedCodeEndsReset, "F21",
             "an unexpected TAPQ code ends the verification of a reset: the ZAPQ code stays (00 counts as passable) and interrupt resources are kept",
             "the code becomes the reset status, and interrupt resources are freed", "I11 I20 I21 I22"),
-        new(Quirk.FailedResetStaysPlugged, "F13",
-            "a queue whose VFIO_DEVICE_RESET fails stays plugged until something filters",
-            "a reset that fails filters at once", "I04 V03"),
+        new(Quirk.ResetDoesNotFilter, "F13",
+            "the result of a reset counts at the next filtering only: a queue whose reset fails stays plugged, and one that recovers stays withheld, until something filters",
+            "every reset of queues that stay linked is followed by filtering", "I04 V02 V03"),
         new(Quirk.StatusInUpperHalf, "F15",
             "AQIC without a hook stores its status in the upper half of general register 1; only condition code 3 tells the guest",
             "the status is in the lower half, as always", ""),
-        new(Quirk.MaskChangeBindsUnbound, "F17",
-            "any mask change, even of other queues, binds an unbound queue of the default pool to its default driver",
-            "only a queue whose own pool changes is bound anew", "V07"),
+        new(Quirk.BindingReadUnlocked, "F17",
+            "after a mask change the driver of each queue is looked at without the lock of the device, and one is assumed to be there; an unbound queue reads as not bound to a default driver",
+            "the driver is looked at under the lock of the device; an unbound queue counts as not bound to a default driver", "I26"),
         new(Quirk.TypeAskedForNewDomainsOnly, "QUIRKS 30",
             "a new adapter that is too old is only dropped from hot plug if the same change adds domains",
             "it is dropped whenever one of its queues tells its type", ""),
@@ -48,10 +48,24 @@ public static class QuirkTable
             "ap_config is shown without a lock and may mix old and new masks",
             "it is shown under mdevs_lock", "I26 V06"),
         new(Quirk.RequestTriggerSurvivesClose, "F09",
-            "the device-request eventfd stays registered after the last close",
-            "it is released at the last close", "I26"),
+            "the device-request eventfd is read without a lock, and stays registered after the last close",
+            "it is read under mdevs_lock and released at the last close", "I26"),
+        new(Quirk.UnlockedInitialisation, "F10",
+            "a new mdev takes its limits from the host's configuration without a lock",
+            "they are read under guests_lock", "I26"),
+        new(Quirk.EndlessReset, "F12",
+            "a reset is verified until the queue answers, under all locks; a queue that stays busy holds everything up",
+            "verification ends after 10 s; the queue keeps its code, and so its adapter is withheld", "V04"),
         new(Quirk.TextCutInLine, "QUIRKS 37",
             "a matrix text of more than 4095 bytes is cut in the middle of a line",
             "it is cut at a line's end", ""),
     ];
+
+    /// <summary>What is known of a quirk.</summary>
+    /// <param name="quirk">The quirk.</param>
+    public static QuirkEntry Entry(this Quirk quirk) => Entries[(int)quirk];
+
+    /// <summary>Number of the finding that describes a quirk.</summary>
+    /// <param name="quirk">The quirk.</param>
+    public static string Finding(this Quirk quirk) => Entries[(int)quirk].Finding;
 }

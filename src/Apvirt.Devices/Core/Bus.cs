@@ -1,5 +1,6 @@
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Devices.Core;
@@ -10,6 +11,8 @@ namespace Apvirt.Devices.Core;
 /// </summary>
 public abstract class Bus : SysfsDirectory
 {
+    private static readonly LockClass FilesClass = new("kn_active(bus)", LockKind.ActiveReference);
+
     // Guards the list of devices, _byName and _drivers; a leaf, never held across a call.
     private readonly Lock _gate = new();
     private readonly Dictionary<string, Device> _byName = new(StringComparer.Ordinal);
@@ -21,7 +24,7 @@ public abstract class Bus : SysfsDirectory
     /// <summary>Makes a bus and its directory below <c>/sys/bus</c>.</summary>
     /// <param name="model">The machine's device model.</param>
     /// <param name="name">Name of the bus.</param>
-    protected Bus(DeviceModel model, string name) : base(name, model.Tree.Bus)
+    protected Bus(DeviceModel model, string name) : base(name, model.Tree.Bus, FilesClass)
     {
         Model = model;
         Add(new BusDevicesDirectory(this));
@@ -142,7 +145,7 @@ public abstract class Bus : SysfsDirectory
             if (device.Driver is not null || !Matches(device, driver))
                 continue;
             await device.Lock.LockAsync(task);
-            if (device.Driver is null && device.IsRegistered)
+            if (device.ReadDriver(task) is null && device.IsRegistered)
                 await ProbeAsync(task, device, driver);
             device.Lock.Unlock(task);
         }
@@ -177,7 +180,7 @@ public abstract class Bus : SysfsDirectory
     {
         await device.Lock.LockAsync(task);
         Errno error = !device.IsRegistered ? Errno.ENODEV
-            : device.Driver is not null ? Errno.EBUSY
+            : device.ReadDriver(task) is not null ? Errno.EBUSY
             : await ProbeAsync(task, device, driver);
         device.Lock.Unlock(task);
         return error;
@@ -193,7 +196,7 @@ public abstract class Bus : SysfsDirectory
         if (device.Driver != driver)
             return Errno.ENODEV;
         await device.Lock.LockAsync(task);
-        bool isBound = device.Driver == driver;
+        bool isBound = device.ReadDriver(task) == driver;
         if (isBound)
             await DetachAsync(task, device);
         device.Lock.Unlock(task);
@@ -206,10 +209,18 @@ public abstract class Bus : SysfsDirectory
     public async ValueTask ReprobeAsync(KernelTask task, Device device)
     {
         await device.Lock.LockAsync(task);
+        await ReprobeLockedAsync(task, device);
+        device.Lock.Unlock(task);
+    }
+
+    /// <summary>The same for a caller that holds the device's lock.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="device">The device.</param>
+    protected async ValueTask ReprobeLockedAsync(KernelTask task, Device device)
+    {
         await DetachAsync(task, device);
         if (device.IsRegistered)
             await OfferAsync(task, device);
-        device.Lock.Unlock(task);
     }
 
     /// <summary>Offers an unbound device to all drivers; the first that takes it has it.</summary>
@@ -219,7 +230,7 @@ public abstract class Bus : SysfsDirectory
     public async ValueTask<bool> AttachAsync(KernelTask task, Device device)
     {
         await device.Lock.LockAsync(task);
-        bool isBound = device.Driver is not null || await OfferAsync(task, device);
+        bool isBound = device.ReadDriver(task) is not null || await OfferAsync(task, device);
         device.Lock.Unlock(task);
         return isBound;
     }
@@ -289,7 +300,7 @@ public abstract class Bus : SysfsDirectory
 
     private async ValueTask<Errno> ProbeAsync(KernelTask task, Device device, Driver driver)
     {
-        device.Driver = driver;
+        device.SetDriver(task, driver);
         device.LinkedDriver = driver;
         Errno error = await ProbeDeviceAsync(task, device, driver);
         if (error == Errno.Ok)
@@ -298,17 +309,17 @@ public abstract class Bus : SysfsDirectory
             return Errno.Ok;
         }
         device.LinkedDriver = null;
-        device.Driver = null;
+        device.SetDriver(task, null);
         return error;
     }
 
     private async ValueTask DetachAsync(KernelTask task, Device device)
     {
-        if (device.Driver is not { } driver)
+        if (device.ReadDriver(task) is not { } driver)
             return;
         device.LinkedDriver = null;
         await RemoveFromDeviceAsync(task, device, driver);
-        device.Driver = null;
+        device.SetDriver(task, null);
         Model.Uevents.Send(device, "unbind");
     }
 

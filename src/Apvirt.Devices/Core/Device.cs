@@ -1,6 +1,8 @@
+using System.Runtime.CompilerServices;
 using Apvirt.Devices.Events;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 
@@ -12,8 +14,6 @@ namespace Apvirt.Devices.Core;
 /// </summary>
 public class Device : SysfsDirectory, IUeventSource
 {
-    private static readonly LockClass DriverFilesClass = new("kn_active(driver)", LockKind.ActiveReference);
-
     private static readonly AttributeTable Standard = new(
     [
         new SysfsAttribute<Device>(
@@ -28,6 +28,8 @@ public class Device : SysfsDirectory, IUeventSource
                 new ValueTask<Errno>(UeventAttribute.Store(device.Model.Uevents, device, text.Span))),
     ]);
 
+    private readonly DeviceLockClasses _classes;
+    private Guarded<Driver?> _driver;
     private AttributeTable? _driverAttributes;
     private ActiveReferences? _driverFiles;
 
@@ -35,11 +37,12 @@ public class Device : SysfsDirectory, IUeventSource
     /// <param name="model">The machine's device model.</param>
     /// <param name="name">Name of the device.</param>
     /// <param name="parent">The directory it will be in.</param>
-    /// <param name="lockClass">Class of its lock: device locks of different subsystems have different orders (L4).</param>
-    public Device(DeviceModel model, string name, SysfsDirectory parent, LockClass lockClass) : base(name, parent)
+    /// <param name="classes">Classes of its locks.</param>
+    public Device(DeviceModel model, string name, SysfsDirectory parent, DeviceLockClasses classes) : base(name, parent, classes.Files)
     {
         Model = model;
-        Lock = new KernelMutex(lockClass);
+        _classes = classes;
+        Lock = new KernelMutex(classes.Lock);
     }
 
     /// <summary>The machine's device model.</summary>
@@ -51,7 +54,16 @@ public class Device : SysfsDirectory, IUeventSource
     public KernelMutex Lock { get; }
 
     /// <summary>The driver, from before its probe until after its remove; null when unbound.</summary>
-    public Driver? Driver { get; internal set; }
+    public Driver? Driver => _driver.Peek;
+
+    /// <summary>Reads the driver to decide something, under the device's lock.</summary>
+    /// <param name="task">The reading task.</param>
+    /// <param name="file">Filled in by the compiler.</param>
+    /// <param name="line">Filled in by the compiler.</param>
+    public Driver? ReadDriver(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) =>
+        _driver.Read(task, this, DeviceGuards.Driver, file, line);
+
+    internal void SetDriver(KernelTask task, Driver? driver) => _driver.Write(task, this, DeviceGuards.Driver, driver);
 
     /// <summary>The driver that the <c>driver</c> link shows: it goes before the driver's remove runs.</summary>
     public Driver? LinkedDriver { get; internal set; }
@@ -134,13 +146,14 @@ public class Device : SysfsDirectory, IUeventSource
     }
 
     /// <summary>Adds the files that the device has while its driver is bound. Called by a driver's probe.</summary>
+    /// <param name="task">The binding task.</param>
     /// <param name="attributes">The files.</param>
-    public void AddDriverAttributes(AttributeTable attributes)
+    public void AddDriverAttributes(KernelTask task, AttributeTable attributes)
     {
         if (_driverFiles is null)
-            _driverFiles = new ActiveReferences(DriverFilesClass);
+            _driverFiles = new ActiveReferences(_classes.DriverFiles);
         else
-            _driverFiles.Revive();
+            _driverFiles.Revive(task);
         _driverAttributes = attributes;
     }
 

@@ -1,6 +1,7 @@
 using System.Text;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Devices.Core;
@@ -8,6 +9,8 @@ namespace Apvirt.Devices.Core;
 /// <summary>A driver of a bus, and its directory with a link for each device bound to it.</summary>
 public abstract class Driver : SysfsDirectory
 {
+    private static readonly LockClass FilesClass = new("kn_active(driver)", LockKind.ActiveReference);
+
     private static readonly SysfsAttribute UeventFile = new SysfsAttribute<Driver>(
         "uevent", SysfsMode.WriteOnly, store: static (_, _, _) => new ValueTask<Errno>(Errno.Ok));
 
@@ -23,7 +26,7 @@ public abstract class Driver : SysfsDirectory
     /// <summary>Makes a driver that is not registered yet.</summary>
     /// <param name="bus">Its bus.</param>
     /// <param name="name">Its name.</param>
-    protected Driver(Bus bus, string name) : base(name, bus.DriversDirectory) => Bus = bus;
+    protected Driver(Bus bus, string name) : base(name, bus.DriversDirectory, FilesClass) => Bus = bus;
 
     /// <summary>The bus.</summary>
     public Bus Bus { get; }

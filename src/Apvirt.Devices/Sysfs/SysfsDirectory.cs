@@ -17,11 +17,12 @@ public class SysfsDirectory
     /// <summary>Makes a directory that is not in a tree yet.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="parent">The directory it will be in; null for a root.</param>
-    public SysfsDirectory(string name, SysfsDirectory? parent)
+    /// <param name="filesClass">Class of the references on its files; that of directories which never go if null.</param>
+    public SysfsDirectory(string name, SysfsDirectory? parent, LockClass? filesClass = null)
     {
         Name = name;
         Parent = parent;
-        Files = new ActiveReferences(FilesClass);
+        Files = new ActiveReferences(filesClass ?? FilesClass);
     }
 
     /// <summary>Name of the directory.</summary>

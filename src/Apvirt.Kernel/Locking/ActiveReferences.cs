@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 
@@ -21,13 +22,18 @@ public sealed class ActiveReferences : KernelLock
     {
     }
 
+    /// <inheritdoc/>
+    public override bool IsHeld => Volatile.Read(ref _count) is not (0 or Deleted);
+
     /// <summary>Whether deletion has begun.</summary>
     public bool IsDeleted => Volatile.Read(ref _count) < 0;
 
     /// <summary>Begins an operation.</summary>
     /// <param name="task">The operating task.</param>
+    /// <param name="file">Acquiring file; filled in by the compiler.</param>
+    /// <param name="line">Acquiring line; filled in by the compiler.</param>
     /// <returns>False if the files are gone; the caller answers ENODEV (sysfs.md G9).</returns>
-    public bool TryEnter(KernelTask task)
+    public bool TryEnter(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         if (task.Serial)
         {
@@ -40,7 +46,7 @@ public sealed class ActiveReferences : KernelLock
             Left();
             return false;
         }
-        task.Acquired(this, LockMode.Read);
+        task.Acquired(this, LockMode.Read, file, line, isTry: true);
         return true;
     }
 
@@ -60,8 +66,11 @@ public sealed class ActiveReferences : KernelLock
     /// must have left first.
     /// </summary>
     /// <param name="task">The deleting task.</param>
-    public async ValueTask DeleteAsync(KernelTask task)
+    /// <param name="file">Acquiring file; filled in by the compiler.</param>
+    /// <param name="line">Acquiring line; filled in by the compiler.</param>
+    public async ValueTask DeleteAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
+        task.Awaits(this, file, line);
         if (task.HasPoints)
             await task.Runtime.PointAsync(task);
         _drained ??= new Completion();
@@ -71,8 +80,10 @@ public sealed class ActiveReferences : KernelLock
     }
 
     /// <summary>Makes deleted files usable again, for a device that is bound a second time.</summary>
-    public void Revive()
+    /// <param name="task">The task that binds it.</param>
+    public void Revive(KernelTask task)
     {
+        Renew(task);
         _drained = null;
         Volatile.Write(ref _count, 0);
     }

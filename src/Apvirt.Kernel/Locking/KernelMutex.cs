@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 
@@ -24,48 +25,63 @@ public sealed class KernelMutex : KernelLock
 
     /// <summary>Makes a free mutex of a class.</summary>
     /// <param name="lockClass">Its class.</param>
-    public KernelMutex(LockClass lockClass) : base(lockClass)
+    /// <param name="order">Its place among the locks of its class, where two of them may be held at once.</param>
+    public KernelMutex(LockClass lockClass, int order = 0) : base(lockClass, order)
     {
     }
 
     /// <summary>The task that holds the mutex, null when it is free.</summary>
     public KernelTask? Owner => _owner;
 
+    /// <inheritdoc/>
+    public override bool IsHeld => _owner is not null;
+
     /// <summary>Acquires the mutex, sleeping until it is this task's turn.</summary>
     /// <param name="task">The acquiring task, which must not hold the mutex already.</param>
+    /// <param name="file">Acquiring file; filled in by the compiler.</param>
+    /// <param name="line">Acquiring line; filled in by the compiler.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ValueTask LockAsync(KernelTask task)
+    public ValueTask LockAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
-        if (!task.HasPoints && TryTake(task))
+        if (!task.HasPoints && TryTake(task, file, line, isTry: false))
             return default;
-        return LockSlowAsync(task);
+        return LockSlowAsync(task, file, line);
     }
 
     /// <summary>Acquires the mutex unless a signal ends the wait.</summary>
     /// <param name="task">The acquiring task.</param>
+    /// <param name="file">Acquiring file; filled in by the compiler.</param>
+    /// <param name="line">Acquiring line; filled in by the compiler.</param>
     /// <returns><see cref="Errno.EINTR"/> if a signal came first; the mutex is then not held.</returns>
-    public async ValueTask<Errno> LockInterruptibleAsync(KernelTask task)
+    public async ValueTask<Errno> LockInterruptibleAsync(
+        KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         if (task.HasPoints)
             await task.Runtime.PointAsync(task);
-        if (TryTake(task))
+        if (TryTake(task, file, line, isTry: false))
             return Errno.Ok;
-        return await EnqueueAsync(task, interruptible: true) == WaitResult.Interrupted ? Errno.EINTR : Errno.Ok;
+        return await EnqueueAsync(task, interruptible: true, file, line) == WaitResult.Interrupted ? Errno.EINTR : Errno.Ok;
     }
 
     /// <summary>Acquires the mutex if that is possible without sleeping.</summary>
     /// <param name="task">The acquiring task.</param>
+    /// <param name="file">Acquiring file; filled in by the compiler.</param>
+    /// <param name="line">Acquiring line; filled in by the compiler.</param>
     /// <returns>Whether the mutex is now held by the task.</returns>
-    public bool TryLock(KernelTask task) => TryTake(task);
+    public bool TryLock(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) =>
+        TryTake(task, file, line, isTry: true);
 
     /// <summary>Releases the mutex and hands it to the first waiter.</summary>
     /// <param name="task">The holder.</param>
-    /// <exception cref="InvalidOperationException">The task does not hold the mutex.</exception>
+    /// <exception cref="InvalidOperationException">The task does not hold the mutex, and nothing is checked.</exception>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Unlock(KernelTask task)
     {
         if (!ReferenceEquals(_owner, task))
-            ThrowNotOwner(task);
+        {
+            RefuseUnlock(task);
+            return;
+        }
         task.Released(this);
         _owner = null;
         if (_hasWaiters)
@@ -79,7 +95,7 @@ public sealed class KernelMutex : KernelLock
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryTake(KernelTask task)
+    private bool TryTake(KernelTask task, string? file, int line, bool isTry)
     {
         if (task.Serial)
         {
@@ -91,34 +107,36 @@ public sealed class KernelMutex : KernelLock
         {
             return false;
         }
-        Own(task);
+        _owner = task;
+        task.Acquired(this, LockMode.Write, file, line, isTry);
         return true;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    // For a task that announced the acquisition before it began to wait.
     private void Own(KernelTask task)
     {
         _owner = task;
-        task.Acquired(this, LockMode.Write);
+        task.Acquired(this, LockMode.Write, task.WaitingAt.File, task.WaitingAt.Line);
     }
 
-    private ValueTask LockSlowAsync(KernelTask task)
+    private ValueTask LockSlowAsync(KernelTask task, string? file, int line)
     {
         if (task.HasPoints)
-            return LockAtPointAsync(task);
-        ValueTask<WaitResult> wait = EnqueueAsync(task, interruptible: false);
+            return LockAtPointAsync(task, file, line);
+        ValueTask<WaitResult> wait = EnqueueAsync(task, interruptible: false, file, line);
         return wait.IsCompleted ? default : task.Waiter.Pending;
     }
 
-    private async ValueTask LockAtPointAsync(KernelTask task)
+    private async ValueTask LockAtPointAsync(KernelTask task, string? file, int line)
     {
         await task.Runtime.PointAsync(task);
-        if (!TryTake(task))
-            await EnqueueAsync(task, interruptible: false);
+        if (!TryTake(task, file, line, isTry: false))
+            await EnqueueAsync(task, interruptible: false, file, line);
     }
 
-    private ValueTask<WaitResult> EnqueueAsync(KernelTask task, bool interruptible)
+    private ValueTask<WaitResult> EnqueueAsync(KernelTask task, bool interruptible, string? file, int line)
     {
+        task.Acquiring(this, LockMode.Write, file, line);
         WaitQueue waiters = Waiters();
         lock (waiters.Gate)
         {
@@ -176,6 +194,11 @@ public sealed class KernelMutex : KernelLock
     private WaitQueue Waiters() =>
         _waiters ?? Interlocked.CompareExchange(ref _waiters, new WaitQueue(), null) ?? _waiters;
 
-    private void ThrowNotOwner(KernelTask task) =>
-        throw new InvalidOperationException($"task '{task.Name}' unlocks {Class.Name}, which is held by {_owner?.Name ?? "nobody"}");
+    private void RefuseUnlock(KernelTask task)
+    {
+        string what = $"task '{task.Name}' unlocks {Class.Name}, which is held by {_owner?.Name ?? "nobody"}";
+        if (task.Checks is null)
+            throw new InvalidOperationException(what);
+        task.Checks.Violations.Add(ViolationKind.UnlockBalance, task, what);
+    }
 }

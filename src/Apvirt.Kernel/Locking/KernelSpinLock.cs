@@ -7,6 +7,7 @@ namespace Apvirt.Kernel.Locking;
 public sealed class KernelSpinLock : KernelLock
 {
     private readonly Lock _gate = new();
+    private KernelTask? _owner;
 
     /// <summary>Makes a free lock of a class.</summary>
     /// <param name="lockClass">Its class.</param>
@@ -14,15 +15,27 @@ public sealed class KernelSpinLock : KernelLock
     {
     }
 
+    /// <inheritdoc/>
+    public override bool IsHeld => _owner is not null;
+
     /// <summary>Acquires the lock; to be used in a <c>using</c> statement.</summary>
     /// <param name="task">The acquiring task.</param>
+    /// <param name="file">Acquiring file; filled in by the compiler.</param>
+    /// <param name="line">Acquiring line; filled in by the compiler.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public Section Lock(KernelTask task)
+    public Section Lock(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         if (!task.Serial)
-            _gate.Enter();
-        task.Acquired(this, LockMode.Write);
+            Enter(task, file, line);
+        task.Acquired(this, LockMode.Write, file, line);
+        _owner = task;
         return new Section(this, task);
+    }
+
+    private void Enter(KernelTask task, string? file, int line)
+    {
+        task.Acquiring(this, LockMode.Write, file, line);
+        _gate.Enter();
     }
 
     /// <summary>A held spin lock; disposing it releases the lock.</summary>
@@ -40,6 +53,7 @@ public sealed class KernelSpinLock : KernelLock
         /// <summary>Releases the lock.</summary>
         public void Dispose()
         {
+            _lock._owner = null;
             _task.Released(_lock);
             if (!_task.Serial)
                 _lock._gate.Exit();

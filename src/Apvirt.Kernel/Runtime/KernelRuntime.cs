@@ -1,4 +1,5 @@
 using System.Runtime.ExceptionServices;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 
@@ -14,6 +15,12 @@ public abstract class KernelRuntime
 
     /// <summary>Clock and timers.</summary>
     public abstract TimeProvider Time { get; }
+
+    /// <summary>What is checked while tasks run; null if nothing is. Tasks that exist already are not affected.</summary>
+    public KernelChecks? Checks { get; init; }
+
+    /// <summary>Who looks at the state at the points where invariants must hold; null if nobody does.</summary>
+    public ICheckPoints? CheckPoints { get; set; }
 
     /// <summary>Whether all tasks share one thread.</summary>
     public abstract bool IsSerial { get; }

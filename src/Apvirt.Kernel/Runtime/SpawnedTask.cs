@@ -41,7 +41,7 @@ public sealed class SpawnedTask : IThreadPoolWorkItem
         try
         {
             await _body(Task);
-            Task.AssertNothingHeld();
+            Task.ReturnToUser();
         }
         catch (Exception bug)
         {

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Waiting;
@@ -10,7 +11,7 @@ namespace Apvirt.Kernel.Tasks;
 /// explicitly (DESIGN.md), so the stack of held locks needs no ambient context and survives an await.
 /// A task does one thing at a time; it is not for use by two callers at once.
 /// </summary>
-public sealed class KernelTask
+public sealed partial class KernelTask
 {
     private HeldLock[] _held = new HeldLock[8];
     private int _heldCount;
@@ -22,6 +23,7 @@ public sealed class KernelTask
         Name = name;
         HasPoints = runtime.HasPoints;
         Serial = runtime.IsSerial;
+        Checks = runtime.Checks;
         Waiter = new TaskWaiter(this);
     }
 
@@ -36,6 +38,9 @@ public sealed class KernelTask
 
     /// <summary>The locks that the task holds, outermost first.</summary>
     public ReadOnlySpan<HeldLock> Held => _held.AsSpan(0, _heldCount);
+
+    /// <summary>What is checked while the task runs; null if nothing is.</summary>
+    public KernelChecks? Checks { get; }
 
     /// <summary>Whether a signal is pending; interruptible waits end with <see cref="Errno.EINTR"/> (sysfs.md G11).</summary>
     public bool IsInterrupted { get; private set; }
@@ -57,19 +62,16 @@ public sealed class KernelTask
 
     /// <summary>Whether the task holds the lock in any mode.</summary>
     /// <param name="kernelLock">The lock to look for.</param>
-    public bool Holds(KernelLock kernelLock)
-    {
-        for (int i = _heldCount - 1; i >= 0; i--)
-        {
-            if (ReferenceEquals(_held[i].Lock, kernelLock))
-                return true;
-        }
-        return false;
-    }
+    public bool Holds(KernelLock kernelLock) => IndexOf(kernelLock) >= 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal void Acquired(KernelLock kernelLock, LockMode mode)
+    internal void Acquired(KernelLock kernelLock, LockMode mode, string? file, int line, bool isTry = false)
     {
+        if (Checks is not null)
+        {
+            AcquiredChecked(kernelLock, mode, new LockSite(file, line), isTry);
+            return;
+        }
         HeldLock[] held = _held;
         int count = _heldCount;
         if ((uint)count < (uint)held.Length)
@@ -78,12 +80,18 @@ public sealed class KernelTask
             _heldCount = count + 1;
             return;
         }
-        Grow(kernelLock, mode);
+        Grow();
+        Acquired(kernelLock, mode, file, line, isTry);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void Released(KernelLock kernelLock)
     {
+        if (Checks is not null)
+        {
+            ReleasedChecked(kernelLock);
+            return;
+        }
         int last = _heldCount - 1;
         HeldLock[] held = _held;
         if ((uint)last < (uint)held.Length && ReferenceEquals(held[last].Lock, kernelLock))
@@ -94,32 +102,27 @@ public sealed class KernelTask
         ReleasedOutOfOrder(kernelLock);
     }
 
-    /// <summary>Checks that a finished operation left nothing locked (invariant I28).</summary>
-    internal void AssertNothingHeld()
-    {
-        if (_heldCount != 0)
-            throw new InvalidOperationException($"task '{Name}' ended holding {string.Join(", ", Held.ToArray())}");
-    }
-
     /// <inheritdoc/>
     public override string ToString() => $"{Name}/{Id}";
 
-    private void Grow(KernelLock kernelLock, LockMode mode)
-    {
-        Array.Resize(ref _held, _held.Length * 2);
-        Acquired(kernelLock, mode);
-    }
+    private void Grow() => Array.Resize(ref _held, _held.Length * 2);
 
     private void ReleasedOutOfOrder(KernelLock kernelLock)
     {
+        int at = IndexOf(kernelLock);
+        if (at < 0)
+            throw new InvalidOperationException($"task '{Name}' releases {kernelLock.Class.Name}, which it does not hold");
+        Array.Copy(_held, at + 1, _held, at, _heldCount - at - 1);
+        _heldCount--;
+    }
+
+    private int IndexOf(KernelLock kernelLock)
+    {
         for (int i = _heldCount - 1; i >= 0; i--)
         {
-            if (!ReferenceEquals(_held[i].Lock, kernelLock))
-                continue;
-            Array.Copy(_held, i + 1, _held, i, _heldCount - i - 1);
-            _heldCount--;
-            return;
+            if (ReferenceEquals(_held[i].Lock, kernelLock))
+                return i;
         }
-        throw new InvalidOperationException($"task '{Name}' releases {kernelLock.Class.Name}, which it does not hold");
+        return -1;
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Kernel.Waiting;
@@ -14,6 +15,13 @@ public sealed class Completion
 
     // Guarded by the gate of _waiters.
     private int _permits;
+
+    /// <summary>Makes a completion that has not happened.</summary>
+    /// <param name="duty">What those who complete it owe to those who wait; null if that has no place among the locks.</param>
+    public Completion(Duty? duty = null) => Duty = duty;
+
+    /// <summary>What those who complete it owe to those who wait, null if that has no place among the locks.</summary>
+    public Duty? Duty { get; }
 
     /// <summary>Whether a wait would go through at once.</summary>
     public bool IsDone
@@ -65,8 +73,12 @@ public sealed class Completion
     /// <summary>Waits without limit.</summary>
     /// <param name="task">The waiting task.</param>
     /// <param name="interruptible">Whether a signal may end the wait.</param>
-    public ValueTask<WaitResult> WaitAsync(KernelTask task, bool interruptible = false)
+    /// <param name="file">Filled in by the compiler.</param>
+    /// <param name="line">Filled in by the compiler.</param>
+    public ValueTask<WaitResult> WaitAsync(
+        KernelTask task, bool interruptible = false, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
+        Duty?.Await(task, file, line);
         lock (_waiters.Gate)
         {
             return TryTakePermit() ? new ValueTask<WaitResult>(WaitResult.Done) : _waiters.Join(task, interruptible);
@@ -77,8 +89,12 @@ public sealed class Completion
     /// <param name="task">The waiting task.</param>
     /// <param name="limit">The longest wait.</param>
     /// <param name="interruptible">Whether a signal may end the wait.</param>
-    public async ValueTask<WaitResult> WaitAsync(KernelTask task, TimeSpan limit, bool interruptible = false)
+    /// <param name="file">Filled in by the compiler.</param>
+    /// <param name="line">Filled in by the compiler.</param>
+    public async ValueTask<WaitResult> WaitAsync(
+        KernelTask task, TimeSpan limit, bool interruptible = false, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
+        Duty?.Await(task, file, line);
         ValueTask<WaitResult> wait;
         short generation;
         lock (_waiters.Gate)

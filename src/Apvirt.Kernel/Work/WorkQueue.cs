@@ -1,3 +1,4 @@
+using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
@@ -8,16 +9,16 @@ namespace Apvirt.Kernel.Work;
 public sealed class WorkItem
 {
     /// <summary>Makes an item that is not queued.</summary>
-    /// <param name="name">What it does, for reports.</param>
+    /// <param name="lockClass">Its class, of kind <see cref="LockKind.Wait"/>: who waits for the work takes it, the work holds it.</param>
     /// <param name="body">What to do; runs on behalf of the worker.</param>
-    public WorkItem(string name, Func<KernelTask, ValueTask> body)
+    public WorkItem(LockClass lockClass, Func<KernelTask, ValueTask> body)
     {
-        Name = name;
+        Duty = new Duty(lockClass);
         Body = body;
     }
 
-    /// <summary>What the item does.</summary>
-    public string Name { get; }
+    /// <summary>What the item owes to those who wait for it.</summary>
+    public Duty Duty { get; }
 
     internal Func<KernelTask, ValueTask> Body { get; }
 
@@ -26,6 +27,9 @@ public sealed class WorkItem
     internal bool IsRunning { get; set; }
     internal bool HasFlushers { get; set; }
     internal Completion Idle { get; } = new();
+
+    // Who waits for the item under locks that guard what it changes; the worker acts on its behalf meanwhile.
+    internal KernelTask? Lender { get; set; }
 }
 
 /// <summary>
@@ -76,11 +80,14 @@ public sealed class WorkQueue
     /// <param name="item">The item, which nobody else queues.</param>
     public ValueTask RunAsync(KernelTask task, WorkItem item)
     {
+        item.Duty.Await(task);
+        item.Lender = task;
         if (!TryBeginInPlace(task, item))
         {
             Queue(item);
             return FlushAsync(task, item);
         }
+        Begin(item);
         ValueTask body = item.Body(_worker);
         if (!body.IsCompletedSuccessfully)
             return FinishAsync(item, body);
@@ -93,6 +100,7 @@ public sealed class WorkQueue
     /// <param name="item">The item.</param>
     public async ValueTask FlushAsync(KernelTask task, WorkItem item)
     {
+        item.Duty.Await(task);
         lock (_gate)
         {
             if (!item.IsPending && !item.IsRunning)
@@ -102,6 +110,12 @@ public sealed class WorkQueue
             item.HasFlushers = true;
         }
         await item.Idle.WaitAsync(task);
+    }
+
+    private void Begin(WorkItem item)
+    {
+        _worker.Lender = item.Lender;
+        item.Duty.Begin(_worker);
     }
 
     private bool TryBeginInPlace(KernelTask task, WorkItem item)
@@ -160,6 +174,7 @@ public sealed class WorkQueue
                 item.IsRunning = true;
                 _isBusy = true;
             }
+            Begin(item);
             await item.Body(_worker);
             lock (_gate)
                 Done(item);
@@ -168,6 +183,9 @@ public sealed class WorkQueue
 
     private void Done(WorkItem item)
     {
+        item.Duty.End(_worker);
+        _worker.Lender = null;
+        item.Lender = null;
         item.IsRunning = false;
         _isBusy = false;
         if (item.IsPending || !item.HasFlushers)

@@ -46,7 +46,7 @@ public static class PqapInterception
         await machine.HookLock.LockReadAsync(task);
         try
         {
-            if (machine.PqapHook is not { } hook)
+            if (machine.ReadPqapHook(task) is not { } hook)
             {
                 if (profile.Has(Quirk.StatusInUpperHalf))
                     request.Registers.ReturnInUpperHalf(ApResponse.NotAvailable);

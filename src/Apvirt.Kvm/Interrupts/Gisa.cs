@@ -1,4 +1,5 @@
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 
@@ -16,11 +17,13 @@ public sealed class Gisa
     /// <summary>The host's own subclass for adapter interrupts of guests.</summary>
     public const int HostSubclass = 6;
 
-    private static readonly LockClass RefClass = new("gisa ref_lock", LockKind.Spin);
+    internal static readonly LockClass RefClass = new("gisa ref_lock", LockKind.Spin);
 
     // L27, a leaf. Guards _counts and AlertMask.
-    private readonly KernelSpinLock _refLock = new(RefClass);
-    private readonly int[] _counts = new int[SubclassCount];
+    internal KernelSpinLock RefLock { get; } = new(RefClass);
+
+    private Guarded<int[]> _counts = new(new int[SubclassCount]);
+    private Guarded<byte> _alertMask;
 
     /// <summary>Makes the area.</summary>
     /// <param name="exists">Whether the VM has one; without it registrations are refused.</param>
@@ -38,10 +41,13 @@ public sealed class Gisa
     public uint Designation { get; }
 
     /// <summary>Subclasses that alert the host, 0x80 for subclass 0.</summary>
-    public byte AlertMask { get; private set; }
+    public byte AlertMask => _alertMask.Peek;
+
+    /// <summary>The finding that predicts registrations left over at the VM's end; null if none is expected.</summary>
+    public string? LeakedBy { get; set; }
 
     /// <summary>The reference counts now, one for each subclass.</summary>
-    public IReadOnlyList<int> Counts => [.. _counts];
+    public IReadOnlyList<int> Counts => [.. _counts.Peek];
 
     /// <summary>Counts a queue or function that delivers to a subclass.</summary>
     /// <param name="task">The registering task.</param>
@@ -55,9 +61,9 @@ public sealed class Gisa
             return Errno.ENODEV;
         if (subclass is < 0 or >= SubclassCount)
             return Errno.ERANGE;
-        using KernelSpinLock.Section section = _refLock.Lock(task);
-        if (_counts[subclass]++ == 0)
-            AlertMask |= (byte)(0x80 >> subclass);
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        if (_counts.Change(task, this, KvmGuards.Subclasses)[subclass]++ == 0)
+            _alertMask.Change(task, this, KvmGuards.Subclasses) |= (byte)(0x80 >> subclass);
         return Errno.Ok;
     }
 
@@ -71,11 +77,12 @@ public sealed class Gisa
             return Errno.ENODEV;
         if (subclass is < 0 or >= SubclassCount)
             return Errno.ERANGE;
-        using KernelSpinLock.Section section = _refLock.Lock(task);
-        if (_counts[subclass] == 0)
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        int[] counts = _counts.Change(task, this, KvmGuards.Subclasses);
+        if (counts[subclass] == 0)
             return Errno.EINVAL;
-        if (--_counts[subclass] == 0)
-            AlertMask &= (byte)~(0x80 >> subclass);
+        if (--counts[subclass] == 0)
+            _alertMask.Change(task, this, KvmGuards.Subclasses) &= (byte)~(0x80 >> subclass);
         return Errno.Ok;
     }
 }

@@ -5,7 +5,7 @@ namespace Apvirt.Kvm.Machines;
 /// <summary>A virtual processor. It executes guest instructions inside SIE, unless it is held out.</summary>
 public sealed class Vcpu
 {
-    private static readonly LockClass VcpuClass = new("vcpu->mutex", LockKind.Mutex);
+    internal static readonly LockClass VcpuClass = new("vcpu->mutex", LockKind.Mutex, LockNesting.Ascending);
 
     private const int Out = 0;
     private const int InSie = 1;
@@ -17,6 +17,7 @@ public sealed class Vcpu
     {
         Machine = machine;
         Index = index;
+        Mutex = new KernelMutex(VcpuClass, order: index);
         IsInterpretingAp = machine.Options.IsInterpretingAp;
         IsAivActive = machine.Options.HasAiv;
     }
@@ -28,7 +29,7 @@ public sealed class Vcpu
     public int Index { get; }
 
     /// <summary>vcpu->mutex (L16): held while the vCPU runs, handlers of intercepted instructions included.</summary>
-    public KernelMutex Mutex { get; } = new(VcpuClass);
+    public KernelMutex Mutex { get; }
 
     /// <summary>ECA.APIE: AP instructions are interpreted.</summary>
     public bool IsInterpretingAp { get; }

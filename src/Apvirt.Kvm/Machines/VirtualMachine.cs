@@ -1,4 +1,5 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Crypto;
@@ -14,11 +15,10 @@ namespace Apvirt.Kvm.Machines;
 /// <remarks>Lock order: kvm->lock, then vcpu->mutex, then pqap_hook_rwsem, then what the hook takes.</remarks>
 public sealed class VirtualMachine
 {
-    private static readonly LockClass KvmClass = new("kvm->lock", LockKind.Mutex);
-    private static readonly LockClass HookClass = new("pqap_hook_rwsem", LockKind.RwSemaphore);
-
     private readonly Vcpu[] _vcpus;
     private int _references = 1;
+    private Guarded<Apcb> _apcb;
+    private Guarded<IPqapHook?> _pqapHook;
 
     /// <summary>Makes a VM with one reference, that of its file.</summary>
     /// <param name="name">Name for reports.</param>
@@ -37,6 +37,12 @@ public sealed class VirtualMachine
             _vcpus[i] = new Vcpu(this, i);
     }
 
+    /// <summary>Class of <see cref="Lock"/>.</summary>
+    public static LockClass KvmClass { get; } = new("kvm->lock", LockKind.Mutex);
+
+    /// <summary>Class of <see cref="HookLock"/>.</summary>
+    public static LockClass HookClass { get; } = new("pqap_hook_rwsem", LockKind.RwSemaphore);
+
     /// <summary>Name for reports.</summary>
     public string Name { get; }
 
@@ -49,15 +55,15 @@ public sealed class VirtualMachine
     public KernelMutex Lock { get; } = new(KvmClass);
 
     /// <summary>What the guest's AP control block holds; written under <see cref="Lock"/> with all vCPUs out of SIE.</summary>
-    public Apcb Apcb { get; private set; }
+    public Apcb Apcb => _apcb.Peek;
 
     // pqap_hook_rwsem, L17. Guards PqapHook.
 
     /// <summary>pqap_hook_rwsem (L17): held for write to change the hook, for read while it is called (M069).</summary>
     public KernelRwSemaphore HookLock { get; } = new(HookClass);
 
-    /// <summary>Who handles intercepted AQIC instructions; null if nobody does.</summary>
-    public IPqapHook? PqapHook { get; set; }
+    /// <summary>Who handles intercepted AQIC instructions, for observers; null if nobody does.</summary>
+    public IPqapHook? PqapHook => _pqapHook.Peek;
 
     /// <summary>Whether the VM has a crypto control block (M043).</summary>
     public bool HasCrycb => Options.HasAp;
@@ -94,14 +100,30 @@ public sealed class VirtualMachine
         }
     }
 
-    /// <summary>Gives a reference back. The caller must not hold kvm->lock.</summary>
+    /// <summary>Gives a reference back; the last one ends the VM. The caller must not hold kvm->lock.</summary>
     /// <param name="task">The task.</param>
     public void Put(KernelTask task)
     {
         if (task.Holds(Lock))
-            throw new InvalidOperationException($"reference to VM {Name} given back with kvm->lock held");
-        if (Interlocked.Decrement(ref _references) < 0)
-            throw new InvalidOperationException($"more references to VM {Name} given back than taken");
+            Refuse(task, $"a reference to VM {Name} is given back with kvm->lock held");
+        int left = Interlocked.Decrement(ref _references);
+        if (left < 0)
+            Refuse(task, $"more references to VM {Name} are given back than were taken");
+        else if (left == 0)
+            Destroy(task);
+    }
+
+    /// <summary>Who handles intercepted AQIC instructions; null if nobody does.</summary>
+    /// <param name="task">The task, which holds pqap_hook_rwsem.</param>
+    public IPqapHook? ReadPqapHook(KernelTask task) => _pqapHook.Read(task, this, KvmGuards.PqapHook);
+
+    /// <summary>Changes who handles intercepted AQIC instructions.</summary>
+    /// <param name="task">The task, which holds kvm->lock and pqap_hook_rwsem for write.</param>
+    /// <param name="hook">The handler; null for nobody.</param>
+    public void SetPqapHook(KernelTask task, IPqapHook? hook)
+    {
+        AssertAlive(task, "its hook is set");
+        _pqapHook.Write(task, this, KvmGuards.PqapHook, hook);
     }
 
     /// <summary>Whether an address is backed by guest memory.</summary>
@@ -133,11 +155,46 @@ public sealed class VirtualMachine
     private void Write(KernelTask task, in Apcb apcb)
     {
         if (Lock.Owner != task)
-            throw new InvalidOperationException($"masks of VM {Name} changed without kvm->lock");
+            Refuse(task, $"masks of VM {Name} are changed without kvm->lock");
+        AssertAlive(task, "its masks are changed");
         foreach (Vcpu vcpu in _vcpus)
             vcpu.Block();
-        Apcb = apcb;
+        _apcb.Write(task, this, KvmGuards.Apcb, apcb);
         foreach (Vcpu vcpu in _vcpus)
             vcpu.Unblock();
     }
+
+    // Nobody has a reference, so nobody may have anything else of the VM (I16, I22).
+    private void Destroy(KernelTask task)
+    {
+        Lock.Retire(task);
+        HookLock.Retire(task);
+        foreach (Vcpu vcpu in _vcpus)
+            vcpu.Mutex.Retire(task);
+        if (task.Checks is null)
+            return;
+        if (PqapHook is not null)
+            Report(task, $"VM {Name} is destroyed with a PQAP hook");
+        if (Apcb != default)
+            Report(task, $"VM {Name} is destroyed with queues plugged");
+        if (Gisa.Counts.Any(count => count != 0))
+            task.Checks.Violations.Add(new Violation(
+                ViolationKind.Lifetime, "I22", $"VM {Name} is destroyed with ISC references {string.Join(' ', Gisa.Counts)}", task.Name) { Finding = Gisa.LeakedBy });
+    }
+
+    private void AssertAlive(KernelTask task, string use)
+    {
+        if (task.Checks is not null && References == 0)
+            Report(task, $"VM {Name} is destroyed and {use}");
+    }
+
+    private static void Refuse(KernelTask task, string what)
+    {
+        if (task.Checks is null)
+            throw new InvalidOperationException(what);
+        Report(task, what);
+    }
+
+    private static void Report(KernelTask task, string what) =>
+        task.Checks!.Violations.Add(new Violation(ViolationKind.Lifetime, "I16", what, task.Name) { Finding = task.Finding });
 }

@@ -22,6 +22,7 @@ public interface IVfioDriver
     ValueTask DmaUnmapAsync(KernelTask task, ulong iova, ulong length);
 
     /// <summary>Somebody wants the device gone; user space should let go of it.</summary>
+    /// <param name="task">The removing task.</param>
     /// <param name="count">How often this was asked before.</param>
-    void Request(int count);
+    ValueTask RequestAsync(KernelTask task, int count);
 }

@@ -1,4 +1,5 @@
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
@@ -9,15 +10,21 @@ namespace Apvirt.Vfio.Devices;
 public sealed class PinnedPages
 {
     private const int PageShift = 12;
-    private static readonly LockClass IommuClass = new("iommu->lock", LockKind.Mutex);
+    internal static readonly LockClass IommuClass = new("iommu->lock", LockKind.Mutex);
 
-    // L20, inside mdevs_lock. Guards _pages, Count and _machine.
-    private readonly KernelMutex _lock = new(IommuClass);
-    private readonly Dictionary<ulong, int> _pages = [];
-    private VirtualMachine? _machine;
+    // L20, inside mdevs_lock. Guards _pages, _count and _machine.
+    internal KernelMutex Lock { get; } = new(IommuClass);
+
+    private Guarded<Dictionary<ulong, int>> _pages = new([]);
+    private Guarded<int> _count;
+    private Guarded<VirtualMachine?> _machine;
 
     /// <summary>Number of pins; a page pinned twice counts twice.</summary>
-    public int Count { get; private set; }
+    public int Count => _count.Peek;
+
+    /// <summary>Whether the page of an address is pinned, for observers.</summary>
+    /// <param name="iova">An address in the page.</param>
+    public bool IsPinned(ulong iova) => _pages.Peek.ContainsKey(iova >> PageShift);
 
     /// <summary>Pins the page of an address for reading and writing.</summary>
     /// <param name="task">The pinning task.</param>
@@ -25,15 +32,16 @@ public sealed class PinnedPages
     /// <returns>EINVAL if the device is not open or no memory is mapped there.</returns>
     public async ValueTask<Errno> PinAsync(KernelTask task, ulong iova)
     {
-        await _lock.LockAsync(task);
-        Errno error = _machine?.IsBacked(iova) == true ? Errno.Ok : Errno.EINVAL;
+        await Lock.LockAsync(task);
+        Errno error = _machine.Read(task, this, VfioGuards.Pins)?.IsBacked(iova) == true ? Errno.Ok : Errno.EINVAL;
         if (error == Errno.Ok)
         {
-            _pages.TryGetValue(iova >> PageShift, out int pins);
-            _pages[iova >> PageShift] = pins + 1;
-            Count++;
+            Dictionary<ulong, int> pages = _pages.Change(task, this, VfioGuards.Pins);
+            pages.TryGetValue(iova >> PageShift, out int pins);
+            pages[iova >> PageShift] = pins + 1;
+            _count.Change(task, this, VfioGuards.Pins)++;
         }
-        _lock.Unlock(task);
+        Lock.Unlock(task);
         return error;
     }
 
@@ -42,25 +50,40 @@ public sealed class PinnedPages
     /// <param name="iova">An address in the page.</param>
     public async ValueTask UnpinAsync(KernelTask task, ulong iova)
     {
-        await _lock.LockAsync(task);
-        if (_pages.TryGetValue(iova >> PageShift, out int pins))
+        await Lock.LockAsync(task);
+        Dictionary<ulong, int> pages = _pages.Change(task, this, VfioGuards.Pins);
+        if (pages.TryGetValue(iova >> PageShift, out int pins))
         {
-            Count--;
+            _count.Change(task, this, VfioGuards.Pins)--;
             if (pins == 1)
-                _pages.Remove(iova >> PageShift);
+                pages.Remove(iova >> PageShift);
             else
-                _pages[iova >> PageShift] = pins - 1;
+                pages[iova >> PageShift] = pins - 1;
         }
-        _lock.Unlock(task);
+        Lock.Unlock(task);
     }
 
-    internal void Open(VirtualMachine? machine) => _machine = machine;
+    internal async ValueTask OpenAsync(KernelTask task, VirtualMachine? machine)
+    {
+        await Lock.LockAsync(task);
+        _machine.Write(task, this, VfioGuards.Pins, machine);
+        Lock.Unlock(task);
+    }
 
     // The container goes with the last open file, and with it whatever a driver forgot to unpin.
-    internal void Close()
+    internal async ValueTask CloseAsync(KernelTask task)
     {
-        _machine = null;
-        _pages.Clear();
-        Count = 0;
+        await Lock.LockAsync(task);
+        int count = _count.Read(task, this, VfioGuards.Pins);
+        if (count != 0)
+            task.Checks?.Violations.Add(new Violation(ViolationKind.Lifetime, "I21", $"a device is closed with {count} pages pinned", task.Name) { Finding = LeakedBy });
+        _machine.Write(task, this, VfioGuards.Pins, null);
+        _pages.Change(task, this, VfioGuards.Pins).Clear();
+        _count.Write(task, this, VfioGuards.Pins, 0);
+        LeakedBy = null;
+        Lock.Unlock(task);
     }
+
+    /// <summary>The finding that predicts pages left over at the close; null if none is expected.</summary>
+    public string? LeakedBy { get; set; }
 }

@@ -1,4 +1,5 @@
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Logging;
 using Apvirt.Kernel.Tasks;
@@ -18,16 +19,20 @@ namespace Apvirt.Vfio.Devices;
 public sealed class VfioDevice
 {
     private static readonly TimeSpan RequestInterval = TimeSpan.FromSeconds(10);
-    private static readonly LockClass SetClass = new("dev_set->lock", LockKind.Mutex);
+    internal static readonly LockClass SetClass = new("dev_set->lock", LockKind.Mutex);
+    private static readonly LockClass LastCloseClass = new("last close", LockKind.Wait);
 
     private readonly IVfioDriver _driver;
     private readonly KernelLog _log;
-    private readonly Completion _unused = new();
+    private readonly Completion _unused = new(new Duty(LastCloseClass));
     private int _registrations = 1;
     private bool _isOffered = true;
 
-    // L8. Guards OpenCount and Kvm.
-    private readonly KernelMutex _setLock = new(SetClass);
+    // L8. Guards _openCount and _kvm.
+    internal KernelMutex SetLock { get; } = new(SetClass);
+
+    private Guarded<int> _openCount;
+    private Guarded<VirtualMachine?> _kvm;
 
     /// <summary>Registers a device.</summary>
     /// <param name="name">Name for reports.</param>
@@ -49,10 +54,10 @@ public sealed class VfioDevice
     public VfioGroup Group { get; }
 
     /// <summary>Number of open device files.</summary>
-    public int OpenCount { get; private set; }
+    public int OpenCount => _openCount.Peek;
 
     /// <summary>The VM captured at the first open; null if there was none, and while closed.</summary>
-    public VirtualMachine? Kvm { get; private set; }
+    public VirtualMachine? Kvm => _kvm.Peek;
 
     /// <summary>Guest pages that the device has pinned.</summary>
     public PinnedPages Pins { get; } = new();
@@ -65,21 +70,24 @@ public sealed class VfioDevice
     {
         if (!TryRegister())
             return Errno.ENODEV;
-        await _setLock.LockAsync(task);
+        _unused.Duty!.Begin(task);
+        await SetLock.LockAsync(task);
         Errno error = Errno.Ok;
-        if (OpenCount == 0)
+        if (_openCount.Read(task, this, VfioGuards.Opens) == 0)
         {
-            Kvm = machine?.TryGet() == true ? machine : null;
-            Pins.Open(Kvm);
+            VirtualMachine? captured = machine?.TryGet() == true ? machine : null;
+            _kvm.Write(task, this, VfioGuards.Opens, captured);
+            await Pins.OpenAsync(task, captured);
             error = await _driver.OpenDeviceAsync(task);
             if (error != Errno.Ok)
-                Release(task);
+                await ReleaseAsync(task);
         }
         if (error == Errno.Ok)
-            OpenCount++;
-        _setLock.Unlock(task);
+            _openCount.Change(task, this, VfioGuards.Opens)++;
+        SetLock.Unlock(task);
         if (error != Errno.Ok)
             Unregister();
+        _unused.Duty.End(task);
         return error;
     }
 
@@ -87,15 +95,17 @@ public sealed class VfioDevice
     /// <param name="task">The closing task.</param>
     public async ValueTask CloseAsync(KernelTask task)
     {
-        await _setLock.LockAsync(task);
-        if (OpenCount == 1)
+        _unused.Duty!.Begin(task);
+        await SetLock.LockAsync(task);
+        if (_openCount.Read(task, this, VfioGuards.Opens) == 1)
         {
             await _driver.CloseDeviceAsync(task);
-            Release(task);
+            await ReleaseAsync(task);
         }
-        OpenCount--;
-        _setLock.Unlock(task);
+        _openCount.Change(task, this, VfioGuards.Opens)--;
+        SetLock.Unlock(task);
         Unregister();
+        _unused.Duty.End(task);
     }
 
     /// <summary>
@@ -110,7 +120,7 @@ public sealed class VfioDevice
         bool interruptible = true;
         for (int count = 0; !_unused.IsDone; count++)
         {
-            _driver.Request(count);
+            await _driver.RequestAsync(task, count);
             WaitResult result = await _unused.WaitAsync(task, RequestInterval, interruptible);
             if (result != WaitResult.Interrupted)
                 continue;
@@ -141,11 +151,11 @@ public sealed class VfioDevice
             _unused.CompleteAll();
     }
 
-    private void Release(KernelTask task)
+    private async ValueTask ReleaseAsync(KernelTask task)
     {
-        Pins.Close();
-        VirtualMachine? machine = Kvm;
-        Kvm = null;
+        await Pins.CloseAsync(task);
+        VirtualMachine? machine = _kvm.Read(task, this, VfioGuards.Opens);
+        _kvm.Write(task, this, VfioGuards.Opens, null);
         machine?.Put(task);
     }
 }

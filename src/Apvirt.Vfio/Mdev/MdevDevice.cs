@@ -1,7 +1,6 @@
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
-using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Vfio.Mdev;
@@ -9,7 +8,7 @@ namespace Apvirt.Vfio.Mdev;
 /// <summary>A mediated device (sysfs.md §5): named by its UUID, below its parent, of one of the parent's types.</summary>
 public abstract class MdevDevice : Device
 {
-    private static readonly LockClass MdevLock = new("device_lock(mdev)", LockKind.Mutex);
+    private static readonly DeviceLockClasses Classes = new("mdev");
 
     private static readonly AttributeTable Table = new(
     [
@@ -25,7 +24,7 @@ public abstract class MdevDevice : Device
     /// <param name="type">Its type.</param>
     /// <param name="uuid">Its name.</param>
     protected MdevDevice(MdevType type, Guid uuid)
-        : base(type.Parent.Device.Model, uuid.ToString("D"), type.Parent.Device, MdevLock)
+        : base(type.Parent.Device.Model, uuid.ToString("D"), type.Parent.Device, Classes)
     {
         Type = type;
         Uuid = uuid;

@@ -1,11 +1,13 @@
 using Apvirt.Devices.Sysfs;
-using Apvirt.Kernel;
+using Apvirt.Kernel.Locking;
 
 namespace Apvirt.Vfio.Mdev;
 
 /// <summary>A type directory below <c>mdev_supported_types</c> (sysfs.md §4).</summary>
 public sealed class MdevType : SysfsDirectory
 {
+    private static readonly LockClass FilesClass = new("kn_active(mdev type)", LockKind.ActiveReference);
+
     private static readonly AttributeTable Table = new(
     [
         new SysfsAttribute<MdevType>("create", SysfsMode.WriteOnly, store: static (task, type, text) => type.Parent.CreateAsync(task, type, text)),
@@ -15,7 +17,7 @@ public sealed class MdevType : SysfsDirectory
     ]);
 
     internal MdevType(SysfsDirectory directory, MdevParent parent, string name, string prettyName)
-        : base($"{parent.Driver.ModuleName}-{name}", directory)
+        : base($"{parent.Driver.ModuleName}-{name}", directory, FilesClass)
     {
         Parent = parent;
         PrettyName = prettyName;

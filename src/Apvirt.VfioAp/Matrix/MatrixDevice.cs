@@ -1,10 +1,13 @@
+using System.Runtime.CompilerServices;
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Bus;
 using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
+using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
 using Apvirt.VfioAp.Mdev;
 using Apvirt.VfioAp.Queues;
@@ -21,16 +24,18 @@ namespace Apvirt.VfioAp.Matrix;
 /// </remarks>
 public sealed class MatrixDevice : Device
 {
-    private static readonly LockClass DeviceClass = new("device_lock(matrix)", LockKind.Mutex);
-    private static readonly LockClass GuestsClass = new("guests_lock", LockKind.Mutex);
-    private static readonly LockClass MdevsClass = new("mdevs_lock", LockKind.Mutex);
+    private static readonly DeviceLockClasses Classes = new("matrix");
+    internal static readonly LockClass GuestsClass = new("guests_lock", LockKind.Mutex);
+    internal static readonly LockClass MdevsClass = new("mdevs_lock", LockKind.Mutex);
 
     private static readonly AttributeTable Table = new(
     [
         new SysfsAttribute<MatrixDevice>("features", (_, text) => text.Append("guest_matrix hotplug ap_config\n"u8)),
     ]);
 
-    private readonly QueueRow?[] _rows = new QueueRow?[ApMask.Size];
+    private Guarded<QueueRow?[]> _rows = new(new QueueRow?[ApMask.Size]);
+    private Guarded<LinkedList<MatrixMdev>> _mdevs = new(new LinkedList<MatrixMdev>());
+    private Guarded<QciInfo> _info;
 
     /// <summary>Makes the matrix device.</summary>
     /// <param name="bus">The AP bus.</param>
@@ -39,13 +44,13 @@ public sealed class MatrixDevice : Device
     /// <param name="profile">Whose quirks apply.</param>
     /// <param name="root"><c>/sys/devices/vfio_ap</c></param>
     public MatrixDevice(ApBus bus, IApInstructions instructions, VfioGroups groups, Profile profile, RootDevice root)
-        : base(bus.Model, "matrix", root, DeviceClass)
+        : base(bus.Model, "matrix", root, Classes)
     {
         ApBus = bus;
         Instructions = instructions;
         Groups = groups;
         Profile = profile;
-        Info = bus.HasQci ? bus.Configuration : QciInfo.Empty;
+        _info = new(bus.HasQci ? bus.Configuration : QciInfo.Empty);
         Resets = new QueueResets(this);
     }
 
@@ -61,16 +66,16 @@ public sealed class MatrixDevice : Device
     /// <summary>Whose quirks apply.</summary>
     public Profile Profile { get; }
 
-    // L13. Guards Mdevs and Info; see the remarks of the class.
+    // L13. Guards _mdevs and _info; see the remarks of the class.
 
     /// <summary>guests_lock (L13).</summary>
     public KernelMutex GuestsLock { get; } = new(GuestsClass);
 
-    /// <summary>The mediated devices, newest first: sharing is checked in this order.</summary>
-    public LinkedList<MatrixMdev> Mdevs { get; } = new();
+    /// <summary>The mediated devices, newest first, for observers.</summary>
+    public IReadOnlyCollection<MatrixMdev> Mdevs => _mdevs.Peek;
 
-    /// <summary>The host's configuration that guests are filtered by.</summary>
-    public QciInfo Info { get; internal set; }
+    /// <summary>The host's configuration that guests are filtered by, for observers.</summary>
+    public QciInfo Info => _info.Peek;
 
     // L18. Guards what hangs off an mdev or a queue; see the remarks of the class.
 
@@ -80,33 +85,83 @@ public sealed class MatrixDevice : Device
     /// <summary>The one reset operation that can be under way; used under <see cref="MdevsLock"/>.</summary>
     public QueueResets Resets { get; }
 
-    /// <summary>Highest adapter id that can be assigned.</summary>
-    public int MaxAdapter => Info.HasApxa ? Info.MaxAdapter : QciInfo.MaxAdapterWithoutApxa;
-
-    /// <summary>Highest domain id that can be assigned.</summary>
-    public int MaxDomain => Info.HasApxa ? Info.MaxDomain : QciInfo.MaxDomainWithoutApxa;
-
     /// <inheritdoc/>
     public override AttributeTable Attributes => Table;
 
-    /// <summary>The queues of an adapter that the driver has; null if it never had any.</summary>
+    /// <summary>The queues of an adapter that the driver has, for observers; null if it never had any.</summary>
     /// <param name="apid">Adapter, 0 to 255.</param>
-    public QueueRow? Row(int apid) => _rows[apid];
+    public QueueRow? Row(int apid) => _rows.Peek[apid];
 
-    /// <summary>A queue that the driver has, null if it has not.</summary>
+    /// <summary>A queue that the driver has, for observers; null if it has not.</summary>
     /// <param name="apqn">The queue.</param>
-    public VfioApQueue? Queue(Apqn apqn) => _rows[apqn.Apid]?[apqn.Apqi];
+    public VfioApQueue? Queue(Apqn apqn) => _rows.Peek[apqn.Apid]?[apqn.Apqi];
 
-    /// <summary>The mdev that a queue is assigned to, bound or not. The caller holds guests_lock.</summary>
-    /// <param name="apqn">The queue.</param>
-    public MatrixMdev? AssigneeOf(Apqn apqn)
+    /// <summary>The mediated devices, newest first: sharing is checked in this order.</summary>
+    internal LinkedList<MatrixMdev> ReadMdevs(GuestsHeld guests) => _mdevs.Read(guests.Task, this, VfioApGuards.Mdevs);
+
+    /// <summary>Puts an mdev on the list.</summary>
+    internal void Add(GuestsHeld guests, MatrixMdev mdev) => _mdevs.Change(guests.Task, this, VfioApGuards.Mdevs).AddFirst(mdev);
+
+    /// <summary>Takes an mdev off the list.</summary>
+    internal void Remove(UpdateLocks locks, MatrixMdev mdev) => _mdevs.Change(locks.Task, this, VfioApGuards.MdevRemoval).Remove(mdev);
+
+    /// <summary>The host's configuration that guests are filtered by.</summary>
+    internal ref readonly QciInfo ReadInfo(GuestsHeld guests) => ref _info.Read(guests.Task, this, VfioApGuards.Info);
+
+    /// <summary>The same for a caller that holds nothing, which only 6.12 does (F10).</summary>
+    internal QciInfo ReadInfoUnlocked(KernelTask task)
     {
-        for (LinkedListNode<MatrixMdev>? node = Mdevs.First; node is not null; node = node.Next)
+        task.Finding = Quirk.UnlockedInitialisation.Finding();
+        QciInfo info = _info.Read(task, this, VfioApGuards.Info);
+        task.Finding = null;
+        return info;
+    }
+
+    internal void SetInfo(GuestsHeld guests, QciInfo info) => _info.Write(guests.Task, this, VfioApGuards.Info, info);
+
+    /// <summary>The mdev that a queue is assigned to, bound or not.</summary>
+    internal MatrixMdev? AssigneeOf(GuestsHeld guests, Apqn apqn)
+    {
+        for (LinkedListNode<MatrixMdev>? node = ReadMdevs(guests).First; node is not null; node = node.Next)
         {
-            if (node.Value.Matrix.Contains(apqn))
+            if (node.Value.ReadMatrix(guests.Task).Contains(apqn))
                 return node.Value;
         }
         return null;
+    }
+
+    /// <summary>The queues of an adapter that the driver has; null if it never had any. Under guests_lock or mdevs_lock.</summary>
+    internal QueueRow? ReadRow(KernelTask task, int apid) => _rows.Read(task, this, VfioApGuards.Queues)[apid];
+
+    /// <summary>A queue that the driver has, null if it has not. Under guests_lock or mdevs_lock.</summary>
+    internal VfioApQueue? ReadQueue(KernelTask task, Apqn apqn) => ReadRow(task, apqn.Apid)?[apqn.Apqi];
+
+    /// <summary>The driver got a queue.</summary>
+    internal void Add(UpdateLocks locks, VfioApQueue queue)
+    {
+        _ = _rows.Change(locks.Task, this, VfioApGuards.Queues);
+        queue.Row.Add(queue);
+    }
+
+    /// <summary>The driver gives a queue up.</summary>
+    internal void Remove(UpdateLocks locks, VfioApQueue queue)
+    {
+        _ = _rows.Change(locks.Task, this, VfioApGuards.Queues);
+        queue.Row.Remove(queue);
+    }
+
+    /// <summary>Takes guests_lock.</summary>
+    internal async ValueTask<GuestsHeld> LockGuestsAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    {
+        await GuestsLock.LockAsync(task, file, line);
+        return new GuestsHeld(this, task);
+    }
+
+    /// <summary>Takes mdevs_lock, alone or inside others.</summary>
+    internal async ValueTask<MdevsHeld> LockMdevsAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    {
+        await MdevsLock.LockAsync(task, file, line);
+        return new MdevsHeld(this, task);
     }
 
     /// <summary>
@@ -114,44 +169,75 @@ public sealed class MatrixDevice : Device
     /// </summary>
     /// <param name="task">The task.</param>
     /// <param name="mdev">The mdev, null if there is none: then no kvm->lock.</param>
-    internal ValueTask<UpdateLocks> LockForUpdateAsync(KernelTask task, MatrixMdev? mdev)
+    /// <param name="file">Filled in by the compiler.</param>
+    /// <param name="line">Filled in by the compiler.</param>
+    internal ValueTask<UpdateLocks> LockForUpdateAsync(
+        KernelTask task, MatrixMdev? mdev, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
-        ValueTask guests = GuestsLock.LockAsync(task);
-        return guests.IsCompletedSuccessfully ? LockUnderGuestsAsync(task, mdev) : LockAfterAsync(guests, task, mdev);
+        ValueTask guests = GuestsLock.LockAsync(task, file, line);
+        return guests.IsCompletedSuccessfully
+            ? LockUnderGuestsAsync(new GuestsHeld(this, task), mdev, file, line)
+            : LockAfterAsync(guests, task, mdev, file, line);
     }
 
     /// <summary>The same for a caller that holds guests_lock already, to find the mdev. Releasing releases guests_lock too.</summary>
-    internal ValueTask<UpdateLocks> LockUnderGuestsAsync(KernelTask task, MatrixMdev? mdev)
+    internal ValueTask<UpdateLocks> LockUnderGuestsAsync(
+        GuestsHeld guests, MatrixMdev? mdev, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
-        KernelMutex? kvmLock = mdev?.Kvm?.Lock;
-        ValueTask kvm = kvmLock?.LockAsync(task) ?? default;
+        KernelTask task = guests.Task;
+        KernelMutex? kvmLock = mdev?.ReadKvm(task)?.Lock;
+        ValueTask kvm = kvmLock?.LockAsync(task, file, line) ?? default;
         if (!kvm.IsCompletedSuccessfully)
-            return LockInnerAfterAsync(kvm, task, kvmLock);
-        ValueTask mdevs = MdevsLock.LockAsync(task);
+            return LockInnerAfterAsync(kvm, guests, kvmLock, file, line);
+        ValueTask mdevs = MdevsLock.LockAsync(task, file, line);
         return mdevs.IsCompletedSuccessfully
-            ? new ValueTask<UpdateLocks>(new UpdateLocks(this, task, kvmLock))
-            : ProveAfterAsync(mdevs, task, kvmLock);
+            ? new ValueTask<UpdateLocks>(new UpdateLocks(guests, new MdevsHeld(this, task), kvmLock))
+            : ProveAfterAsync(mdevs, guests, kvmLock);
     }
 
-    internal QueueRow RowFor(int apid) => _rows[apid] ??= new QueueRow(ApBus.MaxDomain);
+    /// <summary>
+    /// Takes the locks for attaching or detaching a VM: guests_lock, its kvm->lock, its pqap_hook_rwsem for write,
+    /// mdevs_lock. The VM is not attached yet, or will not be any more, so it is named.
+    /// </summary>
+    internal async ValueTask<UpdateLocks> LockForKvmAsync(
+        KernelTask task, VirtualMachine machine, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    {
+        await GuestsLock.LockAsync(task, file, line);
+        await machine.Lock.LockAsync(task, file, line);
+        await machine.HookLock.LockWriteAsync(task, file, line);
+        await MdevsLock.LockAsync(task, file, line);
+        return new UpdateLocks(new GuestsHeld(this, task), new MdevsHeld(this, task), kvmLock: null);
+    }
+
+    /// <summary>Releases what <see cref="LockForKvmAsync"/> took.</summary>
+    internal static void UnlockForKvm(UpdateLocks locks, VirtualMachine machine)
+    {
+        locks.ReleaseInner();
+        machine.HookLock.UnlockWrite(locks.Task);
+        machine.Lock.Unlock(locks.Task);
+        locks.Guests.Release();
+    }
+
+    internal QueueRow RowFor(UpdateLocks locks, int apid) =>
+        _rows.Change(locks.Task, this, VfioApGuards.Queues)[apid] ??= new QueueRow(this, ApBus.MaxDomain);
 
     // The ways on after an acquisition that had to wait.
-    private async ValueTask<UpdateLocks> LockAfterAsync(ValueTask guests, KernelTask task, MatrixMdev? mdev)
+    private async ValueTask<UpdateLocks> LockAfterAsync(ValueTask guests, KernelTask task, MatrixMdev? mdev, string file, int line)
     {
         await guests;
-        return await LockUnderGuestsAsync(task, mdev);
+        return await LockUnderGuestsAsync(new GuestsHeld(this, task), mdev, file, line);
     }
 
-    private async ValueTask<UpdateLocks> LockInnerAfterAsync(ValueTask kvm, KernelTask task, KernelMutex? kvmLock)
+    private async ValueTask<UpdateLocks> LockInnerAfterAsync(ValueTask kvm, GuestsHeld guests, KernelMutex? kvmLock, string file, int line)
     {
         await kvm;
-        await MdevsLock.LockAsync(task);
-        return new UpdateLocks(this, task, kvmLock);
+        await MdevsLock.LockAsync(guests.Task, file, line);
+        return new UpdateLocks(guests, new MdevsHeld(this, guests.Task), kvmLock);
     }
 
-    private async ValueTask<UpdateLocks> ProveAfterAsync(ValueTask mdevs, KernelTask task, KernelMutex? kvmLock)
+    private async ValueTask<UpdateLocks> ProveAfterAsync(ValueTask mdevs, GuestsHeld guests, KernelMutex? kvmLock)
     {
         await mdevs;
-        return new UpdateLocks(this, task, kvmLock);
+        return new UpdateLocks(guests, new MdevsHeld(this, guests.Task), kvmLock);
     }
 }

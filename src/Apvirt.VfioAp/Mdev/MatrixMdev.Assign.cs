@@ -1,4 +1,5 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Bus;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Logging;
@@ -30,10 +31,10 @@ public sealed partial class MatrixMdev
     {
         UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
         Errno error = ParseId(text.Span, MaxDomain, out int apqi);
-        if (error == Errno.Ok && !_matrix.Adm[apqi])
+        if (error == Errno.Ok && !ReadMatrix(task).Adm[apqi])
         {
-            _matrix = _matrix with { Adm = _matrix.Adm.With(apqi) };
-            if (FilterControlDomains())
+            SetMatrix(locks, ReadMatrix(task) with { Adm = ReadMatrix(task).Adm.With(apqi) });
+            if (FilterControlDomains(locks))
                 UpdateGuest(task);
         }
         locks.Release();
@@ -51,66 +52,67 @@ public sealed partial class MatrixMdev
     // ap_perms_mutex is outside all other locks, so the test for ownership and the assignment are one step (M026).
     private async ValueTask<Errno> AssignAsync(KernelTask task, ReadOnlyMemory<byte> text, bool isAdapter)
     {
-        await Owner.ApBus.PermsMutex.LockAsync(task);
+        ApPermsHeld perms = await Owner.ApBus.LockPermsAsync(task);
         UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
-        Errno error = Assign(text.Span, isAdapter, out bool isNew);
+        Errno error = Assign(perms, locks, text.Span, isAdapter, out bool isNew);
         if (isNew)
             await FilterAndUpdateAsync(locks);
         locks.Release();
-        Owner.ApBus.PermsMutex.Unlock(task);
+        perms.Release();
         return error;
     }
 
-    private Errno Assign(ReadOnlySpan<byte> text, bool isAdapter, out bool isNew)
+    private Errno Assign(ApPermsHeld perms, UpdateLocks locks, ReadOnlySpan<byte> text, bool isAdapter, out bool isNew)
     {
         isNew = false;
+        ref readonly MatrixMasks now = ref ReadMatrix(locks.Task);
         Errno error = ParseId(text, isAdapter ? MaxAdapter : MaxDomain, out int id);
-        if (error != Errno.Ok || (isAdapter ? _matrix.Apm : _matrix.Aqm)[id])
+        if (error != Errno.Ok || (isAdapter ? now.Apm : now.Aqm)[id])
             return error;
-        MatrixMasks candidate = isAdapter ? _matrix with { Apm = _matrix.Apm.With(id) } : _matrix with { Aqm = _matrix.Aqm.With(id) };
-        error = Validate(candidate);
+        MatrixMasks candidate = isAdapter ? now with { Apm = now.Apm.With(id) } : now with { Aqm = now.Aqm.With(id) };
+        error = Validate(perms, locks, candidate);
         if (error != Errno.Ok)
             return error;
-        _matrix = candidate;
+        SetMatrix(locks, candidate);
         if (isAdapter)
-            LinkAdapter(id, candidate.Aqm);
+            LinkAdapter(locks, id, candidate.Aqm);
         else
-            LinkDomains(candidate.Apm, ApMask.Of(id));
+            LinkDomains(locks, candidate.Apm, ApMask.Of(id));
         isNew = true;
         return Errno.Ok;
     }
 
-    private void LinkDomains(in ApMask adapters, in ApMask domains)
+    private void LinkDomains(UpdateLocks locks, in ApMask adapters, in ApMask domains)
     {
         foreach (int apid in adapters)
-            LinkAdapter(apid, domains);
+            LinkAdapter(locks, apid, domains);
     }
 
     // Reserved for the host goes before shared with another mdev (QUIRKS.md 1). Neither asks whether the queues exist.
-    private Errno Validate(in MatrixMasks candidate)
+    private Errno Validate(ApPermsHeld perms, UpdateLocks locks, in MatrixMasks candidate)
     {
-        if (Owner.ApBus.OwnsAny(candidate.Apm, candidate.Aqm))
+        if (Owner.ApBus.OwnsAny(perms, candidate.Apm, candidate.Aqm))
             return Errno.EADDRNOTAVAIL;
-        for (LinkedListNode<MatrixMdev>? node = Owner.Mdevs.First; node is not null; node = node.Next)
+        for (LinkedListNode<MatrixMdev>? node = Owner.ReadMdevs(locks.Guests).First; node is not null; node = node.Next)
         {
             MatrixMdev other = node.Value;
-            if (other == this || !other._matrix.Intersects(candidate.Apm, candidate.Aqm))
+            if (other == this || !other.ReadMatrix(locks.Task).Intersects(candidate.Apm, candidate.Aqm))
                 continue;
-            LogConflict(other, candidate.Apm, candidate.Aqm, "already assigned to");
+            LogConflict(locks.Task, other, candidate.Apm, candidate.Aqm, "already assigned to");
             return Errno.EADDRINUSE;
         }
         return Errno.Ok;
     }
 
     /// <summary>One line for each queue that an mdev has and somebody else wants.</summary>
-    internal void LogConflict(MatrixMdev holder, in ApMask apm, in ApMask aqm, string reason)
+    internal void LogConflict(KernelTask task, MatrixMdev holder, in ApMask apm, in ApMask aqm, string reason)
     {
         KernelLog log = Model.Log;
         if (!log.IsRead)
             return;
-        foreach (int apid in holder._matrix.Apm & apm)
+        foreach (int apid in holder.ReadMatrix(task).Apm & apm)
         {
-            foreach (int apqi in holder._matrix.Aqm & aqm)
+            foreach (int apqi in holder.ReadMatrix(task).Aqm & aqm)
                 log.Write(LogLevel.Warning, $"vfio_ap_mdev {Name}", $"queue {Apqn.Of(apid, apqi)} {reason} {holder.Name}");
         }
     }

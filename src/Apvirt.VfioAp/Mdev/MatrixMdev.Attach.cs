@@ -16,8 +16,8 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
 {
     private const int RequestLogInterval = 10;
 
-    /// <summary>The eventfd by which user space is asked to let go; null if it wants none. Under mdevs_lock (F09).</summary>
-    public Eventfd? RequestTrigger { get; internal set; }
+    /// <summary>The eventfd by which user space is asked to let go, for observers; null if it wants none.</summary>
+    public Eventfd? RequestTrigger => _requestTrigger.Peek;
 
     /// <inheritdoc/>
     public async ValueTask<Errno> OpenDeviceAsync(KernelTask task)
@@ -26,16 +26,16 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
             return Errno.EINVAL;
         if (!machine.HasCrycb)
             return Errno.Ok;
-        UpdateLocks locks = await LockForKvmAsync(task, machine);
-        Errno error = machine.PqapHook is null ? Errno.Ok : Errno.EPERM;
+        UpdateLocks locks = await Owner.LockForKvmAsync(task, machine);
+        Errno error = machine.ReadPqapHook(task) is null ? Errno.Ok : Errno.EPERM;
         if (error == Errno.Ok)
         {
-            machine.PqapHook = this;
+            machine.SetPqapHook(task, this);
             machine.TryGet();
-            Kvm = machine;
+            _kvm.Write(task, this, VfioApGuards.Kvm, machine);
             UpdateGuest(task);
         }
-        UnlockForKvm(locks, machine);
+        MatrixDevice.UnlockForKvm(locks, machine);
         return error;
     }
 
@@ -43,17 +43,19 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     public async ValueTask CloseDeviceAsync(KernelTask task)
     {
         // Only open and close change the VM, and dev_set->lock keeps them apart.
-        if (Kvm is not { } machine)
+        if (_kvm.Peek is not { } machine)
             return;
-        UpdateLocks locks = await LockForKvmAsync(task, machine);
-        machine.PqapHook = null;
+        UpdateLocks locks = await Owner.LockForKvmAsync(task, machine);
+        machine.SetPqapHook(task, null);
         machine.ClearMasks(task);
-        CollectLinked();
-        await Owner.Resets.RunAsync(task);
-        Kvm = null;
+        CollectLinked(locks.Mdevs);
+        await Owner.Resets.RunAsync(locks.Mdevs);
+        _kvm.Write(task, this, VfioApGuards.Kvm, null);
         if (!Owner.Profile.Has(Quirk.RequestTriggerSurvivesClose))
-            RequestTrigger = null;
-        UnlockForKvm(locks, machine);
+            _requestTrigger.Write(task, this, VfioApGuards.RequestTrigger, null);
+        if (!Owner.Profile.Has(Quirk.ResetDoesNotFilter))
+            await FilterAndUpdateAsync(locks);
+        MatrixDevice.UnlockForKvm(locks, machine);
         machine.Put(task);
     }
 
@@ -61,24 +63,24 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     public async ValueTask DmaUnmapAsync(KernelTask task, ulong iova, ulong length)
     {
         bool disarmsAll = Owner.Profile.Has(Quirk.UnmapFromZeroDisarms);
-        await Owner.MdevsLock.LockAsync(task);
+        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
         for (int apid = 0; apid < ApMask.Size; apid++)
         {
-            foreach (int apqi in LinkedDomains(apid))
+            foreach (int apqi in ReadLinked(task, apid))
             {
-                VfioApQueue queue = Owner.Queue(Apqn.Of(apid, apqi))!;
-                bool isInRange = queue.SavedNib >= iova && queue.SavedNib - iova < length;
-                if (isInRange && (queue.SavedNib != 0 || disarmsAll))
-                    await QueueInterrupts.DisableAsync(Owner, task, queue);
+                VfioApQueue queue = Owner.ReadQueue(task, Apqn.Of(apid, apqi))!;
+                ulong nib = queue.ReadInterrupt(task).Nib;
+                if (nib >= iova && nib - iova < length && (nib != 0 || disarmsAll))
+                    await QueueInterrupts.DisableAsync(mdevs, Owner, queue);
             }
         }
-        Owner.MdevsLock.Unlock(task);
+        mdevs.Release();
     }
 
     /// <inheritdoc/>
-    public void Request(int count)
+    public async ValueTask RequestAsync(KernelTask task, int count)
     {
-        if (RequestTrigger is { } trigger)
+        if (await ReadTriggerAsync(task) is { } trigger)
         {
             trigger.Signal();
             if (count % RequestLogInterval == 0 && Model.Log.IsRead)
@@ -95,16 +97,18 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     {
         if (!vcpu.IsAivActive)
             return Errno.EOPNOTSUPP;
-        await Owner.MdevsLock.LockAsync(task);
+        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
         ApStatus status = ApResponse.NotAvailable;
         // The lookup is among the linked queues, not in the shadow (QUIRKS.md 31).
-        if (Kvm is { } machine && TryFindLinked(request.Registers.Apqn, out VfioApQueue? queue))
+        Apqn apqn = request.Registers.Apqn;
+        if (ReadKvm(task) is { } machine && ReadIsLinked(task, apqn))
         {
+            VfioApQueue queue = Owner.ReadQueue(task, apqn)!;
             status = request.Registers.IsEnable
-                ? await QueueInterrupts.EnableAsync(Owner, task, this, machine, queue!, request)
-                : await QueueInterrupts.DisableAsync(Owner, task, queue!);
+                ? await QueueInterrupts.EnableAsync(mdevs, Owner, this, machine, queue, request)
+                : await QueueInterrupts.DisableAsync(mdevs, Owner, queue);
         }
-        Owner.MdevsLock.Unlock(task);
+        mdevs.Release();
         request.Registers.Return(status);
         return Errno.Ok;
     }
@@ -114,43 +118,39 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     /// <returns>EIO if any queue ended with a code other than 00.</returns>
     public async ValueTask<Errno> ResetAsync(KernelTask task)
     {
-        if (!Owner.Profile.Has(Quirk.FailedResetStaysPlugged))
+        if (!Owner.Profile.Has(Quirk.ResetDoesNotFilter))
             return await ResetAndFilterAsync(task);
-        await Owner.MdevsLock.LockAsync(task);
-        CollectLinked();
-        await Owner.Resets.RunAsync(task);
-        Errno error = Owner.Resets.Result();
-        Owner.MdevsLock.Unlock(task);
+        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
+        CollectLinked(mdevs);
+        await Owner.Resets.RunAsync(mdevs);
+        Errno error = Owner.Resets.Result(mdevs);
+        mdevs.Release();
         return error;
     }
 
     private async ValueTask<Errno> ResetAndFilterAsync(KernelTask task)
     {
         UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
-        CollectLinked();
-        await Owner.Resets.RunAsync(task);
-        Errno error = Owner.Resets.Result();
-        if (error != Errno.Ok)
-            await FilterAndUpdateAsync(locks);
+        CollectLinked(locks.Mdevs);
+        await Owner.Resets.RunAsync(locks.Mdevs);
+        Errno error = Owner.Resets.Result(locks.Mdevs);
+        await FilterAndUpdateAsync(locks);
         locks.Release();
         return error;
     }
 
-    // guests_lock, kvm->lock, pqap_hook_rwsem for write, mdevs_lock; the VM is not attached yet or will not be any more.
-    private async ValueTask<UpdateLocks> LockForKvmAsync(KernelTask task, VirtualMachine machine)
+    private async ValueTask<Eventfd?> ReadTriggerAsync(KernelTask task)
     {
-        await Owner.GuestsLock.LockAsync(task);
-        await machine.Lock.LockAsync(task);
-        await machine.HookLock.LockWriteAsync(task);
-        await Owner.MdevsLock.LockAsync(task);
-        return new UpdateLocks(Owner, task, kvmLock: null);
-    }
-
-    private void UnlockForKvm(UpdateLocks locks, VirtualMachine machine)
-    {
-        locks.ReleaseInner();
-        machine.HookLock.UnlockWrite(locks.Task);
-        machine.Lock.Unlock(locks.Task);
-        Owner.GuestsLock.Unlock(locks.Task);
+        if (Owner.Profile.Has(Quirk.RequestTriggerSurvivesClose))
+        {
+            task.Finding = Quirk.RequestTriggerSurvivesClose.Finding();
+            Eventfd? unlocked = _requestTrigger.Read(task, this, VfioApGuards.RequestTrigger);
+            task.Finding = null;
+            return unlocked;
+        }
+        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
+        Eventfd? trigger = _requestTrigger.Read(task, this, VfioApGuards.RequestTrigger);
+        mdevs.Release();
+        return trigger;
     }
 }

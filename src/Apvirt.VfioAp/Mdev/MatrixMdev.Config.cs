@@ -19,13 +19,23 @@ public sealed partial class MatrixMdev
     /// <param name="text">The page.</param>
     public async ValueTask<Errno> ShowConfigAsync(KernelTask task, SysfsText text)
     {
-        bool isLocked = !Owner.Profile.Has(Quirk.UnlockedConfigShow);
-        if (isLocked)
-            await Owner.MdevsLock.LockAsync(task);
-        text.AppendMask(_matrix.Apm).Append(","u8).AppendMask(_matrix.Aqm).Append(","u8).AppendMask(_matrix.Adm).AppendLine();
-        if (isLocked)
-            Owner.MdevsLock.Unlock(task);
+        if (Owner.Profile.Has(Quirk.UnlockedConfigShow))
+        {
+            task.Finding = Quirk.UnlockedConfigShow.Finding();
+            AppendConfig(task, text);
+            task.Finding = null;
+            return Errno.Ok;
+        }
+        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
+        AppendConfig(task, text);
+        mdevs.Release();
         return Errno.Ok;
+    }
+
+    private void AppendConfig(KernelTask task, SysfsText text)
+    {
+        ref readonly MatrixMasks matrix = ref ReadMatrix(task);
+        text.AppendMask(matrix.Apm).Append(","u8).AppendMask(matrix.Aqm).Append(","u8).AppendMask(matrix.Adm).AppendLine();
     }
 
     /// <summary>Replaces the matrix. For the writer it is all or nothing; a guest may see up to three steps (QUIRKS.md 25).</summary>
@@ -34,28 +44,28 @@ public sealed partial class MatrixMdev
     /// <returns>EINVAL for the text, then EADDRNOTAVAIL, EADDRINUSE, then ENODEV above the maximum.</returns>
     public async ValueTask<Errno> StoreConfigAsync(KernelTask task, ReadOnlyMemory<byte> text)
     {
-        await Owner.ApBus.PermsMutex.LockAsync(task);
+        ApPermsHeld perms = await Owner.ApBus.LockPermsAsync(task);
         UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
         Errno error = ParseConfig(text.Span, out MatrixMasks wanted);
         if (error == Errno.Ok)
-            error = Validate(wanted);
+            error = Validate(perms, locks, wanted);
         if (error == Errno.Ok && !IsWithinLimits(wanted))
             error = Errno.ENODEV;
         if (error == Errno.Ok)
             await ReplaceAsync(locks, wanted);
         locks.Release();
-        Owner.ApBus.PermsMutex.Unlock(task);
+        perms.Release();
         return error;
     }
 
     private async ValueTask ReplaceAsync(UpdateLocks locks, MatrixMasks wanted)
     {
-        MatrixMasks before = _matrix;
+        MatrixMasks before = ReadMatrix(locks.Task);
         await UnplugAsync(locks, before.Apm & ~wanted.Apm, isAdapters: true);
         await UnplugAsync(locks, before.Aqm & ~wanted.Aqm, isAdapters: false);
-        _matrix = wanted;
-        LinkDomains(wanted.Apm & ~before.Apm, wanted.Aqm);
-        LinkDomains(wanted.Apm, wanted.Aqm & ~before.Aqm);
+        SetMatrix(locks, wanted);
+        LinkDomains(locks, wanted.Apm & ~before.Apm, wanted.Aqm);
+        LinkDomains(locks, wanted.Apm, wanted.Aqm & ~before.Aqm);
         await FilterAndUpdateAsync(locks, matrix: true, controlDomains: true);
     }
 

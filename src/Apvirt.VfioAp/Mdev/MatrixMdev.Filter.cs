@@ -1,4 +1,5 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Profiles;
 using Apvirt.Kernel.Tasks;
 using Apvirt.VfioAp.Matrix;
 
@@ -11,20 +12,20 @@ public sealed partial class MatrixMdev
     /// Computes adapters and domains of the shadow anew. Both are cut to the host's configuration; then every adapter goes
     /// of which one queue is not linked or ended its last reset badly. Domains are never dropped for that.
     /// </summary>
+    /// <param name="locks">Proof that the guest stands still.</param>
     /// <param name="withheld">Adapters that the shadow had and has no more because of such a queue.</param>
     /// <returns>Whether the shadow changed.</returns>
-    private bool FilterMatrix(out ApMask withheld)
+    private bool FilterMatrix(UpdateLocks locks, out ApMask withheld)
     {
         withheld = ApMask.None;
-        MatrixMasks before = _shadow;
-        ApMask apm = _matrix.Apm & Owner.Info.Apm;
-        ApMask aqm = _matrix.Aqm & Owner.Info.Aqm;
+        MatrixMasks before = ReadShadow(locks.Task);
+        (ApMask apm, ApMask aqm, _) = Available(locks);
         if (!aqm.IsEmpty)
         {
             ApMask passing = apm;
             foreach (int apid in apm)
             {
-                if (aqm.IsSubsetOf(ReadyDomains(apid)))
+                if (aqm.IsSubsetOf(ReadyDomains(locks.Task, apid)))
                     continue;
                 passing = passing.Without(apid);
                 if (before.Apm[apid])
@@ -32,35 +33,47 @@ public sealed partial class MatrixMdev
             }
             apm = passing;
         }
-        _shadow = before with { Apm = apm, Aqm = aqm };
-        return apm != before.Apm || aqm != before.Aqm;
+        if (apm == before.Apm && aqm == before.Aqm)
+            return false;
+        SetShadow(locks, before with { Apm = apm, Aqm = aqm });
+        return true;
     }
 
     /// <summary>Computes the control domains of the shadow anew.</summary>
-    private bool FilterControlDomains()
+    private bool FilterControlDomains(UpdateLocks locks)
     {
-        ApMask adm = _matrix.Adm & Owner.Info.Adm;
-        bool changed = adm != _shadow.Adm;
-        _shadow = _shadow with { Adm = adm };
-        return changed;
+        ApMask adm = Available(locks).Adm;
+        ref readonly MatrixMasks shadow = ref ReadShadow(locks.Task);
+        if (adm == shadow.Adm)
+            return false;
+        SetShadow(locks, shadow with { Adm = adm });
+        return true;
+    }
+
+    /// <summary>What is assigned and in the host's configuration.</summary>
+    private MatrixMasks Available(UpdateLocks locks)
+    {
+        ref readonly MatrixMasks matrix = ref ReadMatrix(locks.Task);
+        ref readonly QciInfo info = ref Owner.ReadInfo(locks.Guests);
+        return new MatrixMasks(matrix.Apm & info.Apm, matrix.Aqm & info.Aqm, matrix.Adm & info.Adm);
     }
 
     /// <summary>Filters adapters and domains, tells the guest, and resets the queues of adapters that it lost.</summary>
     internal ValueTask FilterAndUpdateAsync(UpdateLocks locks) =>
-        FilterMatrix(out ApMask withheld) ? UpdateAndResetAsync(locks, withheld) : default;
+        FilterMatrix(locks, out ApMask withheld) ? UpdateAndResetAsync(locks, withheld) : default;
 
     /// <summary>The same for control domains as well, or for them only.</summary>
     internal ValueTask FilterAndUpdateAsync(UpdateLocks locks, bool matrix, bool controlDomains)
     {
         ApMask withheld = ApMask.None;
-        bool changed = matrix && FilterMatrix(out withheld);
+        bool changed = matrix && FilterMatrix(locks, out withheld);
         if (controlDomains)
-            changed |= FilterControlDomains();
+            changed |= FilterControlDomains(locks);
         return changed ? UpdateAndResetAsync(locks, withheld) : default;
     }
 
-    private ApMask ReadyDomains(int apid) =>
-        _linked is null || Owner.Row(apid) is not { } row ? ApMask.None : _linked[apid] & row.Passable;
+    private ApMask ReadyDomains(KernelTask task, int apid) =>
+        Owner.ReadRow(task, apid) is { } row ? ReadLinked(task, apid) & row.Passable : ApMask.None;
 
     // The domains are those of the new shadow, so the queue of a domain that was just added is reset too (QUIRKS.md 12).
     private ValueTask UpdateAndResetAsync(UpdateLocks locks, ApMask withheld)
@@ -71,10 +84,18 @@ public sealed partial class MatrixMdev
         Owner.Resets.Begin();
         foreach (int apid in withheld)
         {
-            ApMask domains = LinkedDomains(apid) & _shadow.Aqm;
+            ApMask domains = ReadLinked(locks.Task, apid) & ReadShadow(locks.Task).Aqm;
             if (!domains.IsEmpty)
-                Owner.Resets.Add(Owner.Row(apid)!, domains);
+                Owner.Resets.Add(Owner.ReadRow(locks.Task, apid)!, domains);
         }
-        return Owner.Resets.RunAsync(locks.Task);
+        ValueTask reset = Owner.Resets.RunAsync(locks.Mdevs);
+        return Owner.Profile.Has(Quirk.ResetDoesNotFilter) ? reset : FilterAfterAsync(locks, reset);
+    }
+
+    // A queue that was the reason to withhold its adapter may have recovered by the reset.
+    private async ValueTask FilterAfterAsync(UpdateLocks locks, ValueTask reset)
+    {
+        await reset;
+        await FilterAndUpdateAsync(locks);
     }
 }

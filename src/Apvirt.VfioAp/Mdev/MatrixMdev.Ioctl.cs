@@ -1,6 +1,7 @@
 using Apvirt.Kernel;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Vfio.Devices;
+using Apvirt.VfioAp.Matrix;
 
 namespace Apvirt.VfioAp.Mdev;
 
@@ -47,8 +48,7 @@ public sealed partial class MatrixMdev
     /// <returns>EINVAL if the argument is too small.</returns>
     public async ValueTask<(Errno Error, VfioDeviceInfo Info)> GetInfoAsync(KernelTask task, uint argumentSize)
     {
-        await Owner.MdevsLock.LockAsync(task);
-        Owner.MdevsLock.Unlock(task);
+        (await Owner.LockMdevsAsync(task)).Release();
         return argumentSize < InfoBytes
             ? (Errno.EINVAL, default)
             : (Errno.Ok, new VfioDeviceInfo(DeviceFlagReset | DeviceFlagAp, RegionCount: 0, IrqCount));
@@ -61,8 +61,7 @@ public sealed partial class MatrixMdev
     /// <returns>EINVAL for another index or a small argument; else flags and count.</returns>
     public async ValueTask<(Errno Error, uint Flags, uint Count)> GetIrqInfoAsync(KernelTask task, uint argumentSize, uint index)
     {
-        await Owner.MdevsLock.LockAsync(task);
-        Owner.MdevsLock.Unlock(task);
+        (await Owner.LockMdevsAsync(task)).Release();
         return argumentSize < InfoBytes || index >= IrqCount ? (Errno.EINVAL, 0, 0) : (Errno.Ok, IrqFlagEventfd, 1u);
     }
 
@@ -75,13 +74,13 @@ public sealed partial class MatrixMdev
     public async ValueTask<Errno> SetIrqsAsync(
         KernelTask task, VfioIrqSet header, int descriptor, Func<int, (Errno Error, Eventfd? Eventfd)> resolve)
     {
-        await Owner.MdevsLock.LockAsync(task);
-        Errno error = SetIrqs(header, descriptor, resolve);
-        Owner.MdevsLock.Unlock(task);
+        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
+        Errno error = SetIrqs(mdevs, header, descriptor, resolve);
+        mdevs.Release();
         return error;
     }
 
-    private Errno SetIrqs(VfioIrqSet header, int descriptor, Func<int, (Errno Error, Eventfd? Eventfd)> resolve)
+    private Errno SetIrqs(MdevsHeld mdevs, VfioIrqSet header, int descriptor, Func<int, (Errno Error, Eventfd? Eventfd)> resolve)
     {
         bool isWellFormed = header.ArgumentSize >= VfioIrqSet.HeaderBytes + sizeof(int)
             && header.Index < IrqCount && header.Start < 1 && header.Count <= 1 && header.Start + header.Count <= 1
@@ -95,12 +94,12 @@ public sealed partial class MatrixMdev
         }
         if (descriptor == -1)
         {
-            RequestTrigger = null;
+            _requestTrigger.Write(mdevs.Task, this, VfioApGuards.RequestTrigger, null);
             return Errno.Ok;
         }
         (Errno error, Eventfd? eventfd) = resolve(descriptor);
         if (error == Errno.Ok)
-            RequestTrigger = eventfd;
+            _requestTrigger.Write(mdevs.Task, this, VfioApGuards.RequestTrigger, eventfd);
         return error;
     }
 }

@@ -1,4 +1,5 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Profiles;
 using Apvirt.Kernel.Tasks;
 using Apvirt.VfioAp.Matrix;
 using Apvirt.VfioAp.Queues;
@@ -11,29 +12,40 @@ public sealed partial class MatrixMdev
     /// <summary>Puts the mdev on the list.</summary>
     internal async ValueTask PublishAsync(KernelTask task)
     {
-        await Owner.GuestsLock.LockAsync(task);
-        Owner.Mdevs.AddFirst(this);
-        Owner.GuestsLock.Unlock(task);
+        if (Owner.Profile.Has(Quirk.UnlockedInitialisation))
+            Initialise(Owner.ReadInfoUnlocked(task));
+        GuestsHeld guests = await Owner.LockGuestsAsync(task);
+        if (!Owner.Profile.Has(Quirk.UnlockedInitialisation))
+            Initialise(Owner.ReadInfo(guests));
+        Owner.Add(guests, this);
+        guests.Release();
+    }
+
+    private void Initialise(in QciInfo info)
+    {
+        MaxAdapter = info.HasApxa ? info.MaxAdapter : QciInfo.MaxAdapterWithoutApxa;
+        MaxDomain = info.HasApxa ? info.MaxDomain : QciInfo.MaxDomainWithoutApxa;
     }
 
     /// <summary>Takes the mdev off the list, its queues reset and unlinked. No VM is attached any more.</summary>
     internal async ValueTask RetireAsync(KernelTask task)
     {
         UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
-        CollectLinked();
-        await Owner.Resets.RunAsync(task);
-        Owner.Resets.Unlink();
-        _linked = null;
-        ForgetStaleQueues();
-        Owner.Mdevs.Remove(this);
+        CollectLinked(locks.Mdevs);
+        await Owner.Resets.RunAsync(locks.Mdevs);
+        Owner.Resets.Unlink(locks);
+        _linked.Write(task, this, VfioApGuards.Links, null);
+        ForgetStaleQueues(locks);
+        Owner.Remove(locks, this);
         locks.Release();
     }
 
     /// <summary>A queue that is assigned here was bound: it is linked, and plugged unless a scan is adding to this mdev.</summary>
     internal async ValueTask QueueArrivedAsync(UpdateLocks locks, VfioApQueue queue)
     {
-        Link(queue);
-        if (Additions.Apm.IsEmpty && Additions.Aqm.IsEmpty)
+        Link(locks, queue);
+        MatrixMasks additions = ReadAdditions(locks);
+        if (additions.Apm.IsEmpty && additions.Aqm.IsEmpty)
             await FilterAndUpdateAsync(locks);
     }
 
@@ -41,36 +53,40 @@ public sealed partial class MatrixMdev
     internal async ValueTask UnplugAdapterAsync(UpdateLocks locks, VfioApQueue queue)
     {
         int apid = queue.Apqn.Apid;
-        _shadow = _shadow with { Apm = _shadow.Apm.Without(apid) };
+        MatrixMasks shadow = ReadShadow(locks.Task);
+        SetShadow(locks, shadow with { Apm = shadow.Apm.Without(apid) });
         UpdateGuest(locks.Task);
         Owner.Resets.Begin();
-        Owner.Resets.Add(Owner.Row(apid)!, LinkedDomains(apid) & _shadow.Aqm);
-        await Owner.Resets.RunAsync(locks.Task);
+        Owner.Resets.Add(Owner.ReadRow(locks.Task, apid)!, ReadLinked(locks.Task, apid) & shadow.Aqm);
+        await Owner.Resets.RunAsync(locks.Mdevs);
     }
 
     /// <summary>Ids left the host's configuration: the guest loses them at once, without a reset.</summary>
     internal bool RemoveFromShadow(UpdateLocks locks, in MatrixMasks removed)
     {
-        MatrixMasks rest = new(_shadow.Apm & ~(removed.Apm & _matrix.Apm), _shadow.Aqm & ~(removed.Aqm & _matrix.Aqm), _shadow.Adm & ~(removed.Adm & _matrix.Adm));
-        if (rest == _shadow)
+        ref readonly MatrixMasks matrix = ref ReadMatrix(locks.Task);
+        MatrixMasks shadow = ReadShadow(locks.Task);
+        MatrixMasks rest = new(
+            shadow.Apm & ~(removed.Apm & matrix.Apm), shadow.Aqm & ~(removed.Aqm & matrix.Aqm), shadow.Adm & ~(removed.Adm & matrix.Adm));
+        if (rest == shadow)
             return false;
-        _shadow = rest;
+        SetShadow(locks, rest);
         UpdateGuest(locks.Task);
         return true;
     }
 
     // 6.12 leaves these pointers to freed memory behind; here they end with the mdev, and so do the pins they stand for.
-    private void ForgetStaleQueues()
+    private void ForgetStaleQueues(UpdateLocks locks)
     {
         for (int apid = 0; StaleQueues > 0 && apid < ApMask.Size; apid++)
         {
-            if (Owner.Row(apid) is not { } row)
+            if (Owner.ReadRow(locks.Task, apid) is not { } row)
                 continue;
             foreach (int apqi in row.Bound)
             {
-                if (row[apqi]!.Mdev != this)
+                if (row[apqi]!.ReadMdev(locks.Task) != this)
                     continue;
-                row[apqi]!.Mdev = null;
+                row[apqi]!.SetMdev(locks, null);
                 StaleQueues--;
             }
         }

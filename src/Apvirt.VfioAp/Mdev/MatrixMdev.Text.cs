@@ -27,18 +27,18 @@ public sealed partial class MatrixMdev
     /// <param name="text">The page.</param>
     public async ValueTask<Errno> ShowControlDomainsAsync(KernelTask task, SysfsText text)
     {
-        await Owner.MdevsLock.LockAsync(task);
-        foreach (int apqi in _matrix.Adm)
+        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
+        foreach (int apqi in ReadMatrix(task).Adm)
             text.AppendHex((uint)apqi, 4).AppendLine();
-        Owner.MdevsLock.Unlock(task);
+        mdevs.Release();
         return Errno.Ok;
     }
 
     private async ValueTask<Errno> ShowAsync(KernelTask task, SysfsText text, bool ofGuest)
     {
-        await Owner.MdevsLock.LockAsync(task);
-        Append(text, ofGuest ? _shadow : _matrix, Owner.Profile.Has(Quirk.TextCutInLine));
-        Owner.MdevsLock.Unlock(task);
+        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
+        Append(text, ofGuest ? ReadShadow(task) : ReadMatrix(task), Owner.Profile.Has(Quirk.TextCutInLine));
+        mdevs.Release();
         return Errno.Ok;
     }
 

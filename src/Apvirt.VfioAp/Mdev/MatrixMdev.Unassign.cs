@@ -30,12 +30,12 @@ public sealed partial class MatrixMdev
     {
         UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
         Errno error = ParseId(text.Span, MaxDomain, out int apqi);
-        if (error == Errno.Ok && _matrix.Adm[apqi])
+        if (error == Errno.Ok && ReadMatrix(task).Adm[apqi])
         {
-            _matrix = _matrix with { Adm = _matrix.Adm.Without(apqi) };
-            if (_shadow.Adm[apqi])
+            SetMatrix(locks, ReadMatrix(task) with { Adm = ReadMatrix(task).Adm.Without(apqi) });
+            if (ReadShadow(task).Adm[apqi])
             {
-                _shadow = _shadow with { Adm = _shadow.Adm.Without(apqi) };
+                SetShadow(locks, ReadShadow(task) with { Adm = ReadShadow(task).Adm.Without(apqi) });
                 UpdateGuest(task);
             }
         }
@@ -47,9 +47,10 @@ public sealed partial class MatrixMdev
     {
         UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
         Errno error = ParseId(text.Span, isAdapter ? MaxAdapter : MaxDomain, out int id);
-        if (error == Errno.Ok && (isAdapter ? _matrix.Apm : _matrix.Aqm)[id])
+        MatrixMasks now = ReadMatrix(task);
+        if (error == Errno.Ok && (isAdapter ? now.Apm : now.Aqm)[id])
         {
-            _matrix = isAdapter ? _matrix with { Apm = _matrix.Apm.Without(id) } : _matrix with { Aqm = _matrix.Aqm.Without(id) };
+            SetMatrix(locks, isAdapter ? now with { Apm = now.Apm.Without(id) } : now with { Aqm = now.Aqm.Without(id) });
             await UnplugAsync(locks, ApMask.Of(id), isAdapter);
             if (!Owner.Profile.Has(Quirk.NoFilterAfterRemoval))
                 await FilterAndUpdateAsync(locks);
@@ -65,50 +66,63 @@ public sealed partial class MatrixMdev
     private ValueTask UnplugAsync(UpdateLocks locks, ApMask ids, bool isAdapters)
     {
         Owner.Resets.Begin();
-        ApMask adapters = isAdapters ? ids : _matrix.Apm;
-        ApMask domains = isAdapters ? _matrix.Aqm : ids;
+        ref readonly MatrixMasks matrix = ref ReadMatrix(locks.Task);
+        MatrixMasks shadow = ReadShadow(locks.Task);
+        ApMask adapters = isAdapters ? ids : matrix.Apm;
+        ApMask domains = isAdapters ? matrix.Aqm : ids;
         foreach (int apid in adapters)
         {
-            ApMask leaving = LinkedDomains(apid) & domains;
+            ApMask leaving = ReadLinked(locks.Task, apid) & domains;
             if (leaving.IsEmpty)
                 continue;
-            _linked![apid] &= ~leaving;
-            ApMask plugged = _shadow.Apm[apid] ? leaving & _shadow.Aqm : ApMask.None;
-            Owner.Resets.Add(Owner.Row(apid)!, plugged);
-            LeaveUnplugged(apid, leaving & ~plugged);
+            Links(locks)[apid] &= ~leaving;
+            ApMask plugged = shadow.Apm[apid] ? leaving & shadow.Aqm : ApMask.None;
+            Owner.Resets.Add(Owner.ReadRow(locks.Task, apid)!, plugged);
+            LeaveUnplugged(locks, apid, leaving & ~plugged);
         }
-        bool had = isAdapters ? _shadow.Apm.Intersects(ids) : _shadow.Aqm.Intersects(ids);
+        bool had = isAdapters ? shadow.Apm.Intersects(ids) : shadow.Aqm.Intersects(ids);
         if (had)
         {
-            _shadow = isAdapters ? _shadow with { Apm = _shadow.Apm & ~ids } : _shadow with { Aqm = _shadow.Aqm & ~ids };
+            SetShadow(locks, isAdapters ? shadow with { Apm = shadow.Apm & ~ids } : shadow with { Aqm = shadow.Aqm & ~ids });
             UpdateGuest(locks.Task);
         }
-        ValueTask reset = Owner.Resets.RunAsync(locks.Task);
+        ValueTask reset = Owner.Resets.RunAsync(locks.Mdevs);
         if (!reset.IsCompletedSuccessfully)
-            return UnlinkAfterAsync(reset);
-        Owner.Resets.Unlink();
+            return UnlinkAfterAsync(locks, reset);
+        Owner.Resets.Unlink(locks);
         return default;
     }
 
-    private async ValueTask UnlinkAfterAsync(ValueTask reset)
+    private async ValueTask UnlinkAfterAsync(UpdateLocks locks, ValueTask reset)
     {
         await reset;
-        Owner.Resets.Unlink();
+        Owner.Resets.Unlink(locks);
     }
 
     // A queue that the guest did not have is not reset, and in 6.12 keeps its pointer, interrupts and all (F02, F06).
-    private void LeaveUnplugged(int apid, in ApMask domains)
+    private void LeaveUnplugged(UpdateLocks locks, int apid, in ApMask domains)
     {
         bool isStale = Owner.Profile.Has(Quirk.StaleQueueLink);
         foreach (int apqi in domains)
         {
-            VfioApQueue queue = Owner.Row(apid)![apqi]!;
+            VfioApQueue queue = Owner.ReadRow(locks.Task, apid)![apqi]!;
             if (isStale)
-                StaleQueues++;
-            else if (queue.HasInterruptResources)
+                LeaveStale(locks, queue);
+            else if (queue.ReadInterrupt(locks.Task).IsAny)
                 Owner.Resets.Add(queue);
             else
-                queue.Mdev = null;
+                queue.SetMdev(locks, null);
         }
+    }
+
+    private void LeaveStale(UpdateLocks locks, VfioApQueue queue)
+    {
+        StaleQueues++;
+        if (!queue.ReadInterrupt(locks.Task).IsAny)
+            return;
+        string finding = Quirk.StaleQueueLink.Finding();
+        Vfio.Pins.LeakedBy = finding;
+        if (ReadKvm(locks.Task) is { } machine)
+            machine.Gisa.LeakedBy = finding;
     }
 }

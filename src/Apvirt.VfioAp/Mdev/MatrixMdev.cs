@@ -1,4 +1,7 @@
+using System.Runtime.CompilerServices;
 using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Profiles;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
@@ -10,39 +13,42 @@ namespace Apvirt.VfioAp.Mdev;
 
 /// <summary>
 /// A vfio_ap mediated device: what user space assigned (the matrix) and what the guest has or would have (the shadow).
-/// See <see cref="MatrixDevice"/> for the locks.
+/// See <see cref="MatrixDevice"/> for the locks and <see cref="VfioApGuards"/> for what they guard.
 /// </summary>
+/// <remarks>Public properties are for observers and are not checked; the driver itself reads with its task or a proof.</remarks>
 public sealed partial class MatrixMdev : MdevDevice
 {
-    // Per adapter the domains whose queue is linked: bound and assigned. Made at the first link. Under mdevs_lock.
-    private ApMask[]? _linked;
-    private MatrixMasks _matrix;
-    private MatrixMasks _shadow;
+    private Guarded<MatrixMasks> _matrix;
+    private Guarded<MatrixMasks> _shadow;
+    private Guarded<VirtualMachine?> _kvm;
+    private Guarded<MatrixMasks> _additions;
+    private Guarded<Eventfd?> _requestTrigger;
 
-    internal MatrixMdev(MdevType type, Guid uuid, MatrixDevice owner) : base(type, uuid)
-    {
-        Owner = owner;
-        MaxAdapter = owner.MaxAdapter;
-        MaxDomain = owner.MaxDomain;
-    }
+    // Per adapter the domains whose queue is linked: bound and assigned. Made at the first link.
+    private Guarded<ApMask[]?> _linked;
+
+    internal MatrixMdev(MdevType type, Guid uuid, MatrixDevice owner) : base(type, uuid) => Owner = owner;
 
     /// <summary>The matrix device.</summary>
     public MatrixDevice Owner { get; }
 
     /// <summary>Highest adapter id that can be assigned; fixed when the device is made (I08).</summary>
-    public int MaxAdapter { get; }
+    public int MaxAdapter { get; private set; }
 
     /// <summary>Highest domain id that can be assigned.</summary>
-    public int MaxDomain { get; }
+    public int MaxDomain { get; private set; }
 
-    /// <summary>What user space assigned. Read under guests_lock or mdevs_lock.</summary>
-    public ref readonly MatrixMasks Matrix => ref _matrix;
+    /// <summary>What user space assigned.</summary>
+    public ref readonly MatrixMasks Matrix => ref _matrix.Peek;
 
-    /// <summary>What the guest has or would have. Read under mdevs_lock.</summary>
-    public ref readonly MatrixMasks Shadow => ref _shadow;
+    /// <summary>What the guest has or would have.</summary>
+    public ref readonly MatrixMasks Shadow => ref _shadow.Peek;
 
-    /// <summary>The attached VM, null if none. Read under guests_lock or mdevs_lock (M053).</summary>
-    public VirtualMachine? Kvm { get; private set; }
+    /// <summary>The attached VM, null if none.</summary>
+    public VirtualMachine? Kvm => _kvm.Peek;
+
+    /// <summary>What a scan that is under way will add; empty outside scans.</summary>
+    public ref readonly MatrixMasks Additions => ref _additions.Peek;
 
     /// <summary>The device as VFIO has it.</summary>
     public VfioDevice Vfio { get; internal set; } = null!;
@@ -50,81 +56,104 @@ public sealed partial class MatrixMdev : MdevDevice
     /// <summary>Whether the device is registered with VFIO: from its driver's probe on.</summary>
     public bool IsOffered => Vfio is not null;
 
-    // What a scan that is under way will add; empty outside scans. Under guests_lock and mdevs_lock.
-    internal MatrixMasks Additions { get; set; }
-
     // Number of queues with a stale pointer to this device (quirk StaleQueueLink). Under mdevs_lock.
     internal int StaleQueues { get; set; }
 
-    /// <summary>Domains of an adapter whose queue is linked. Read under mdevs_lock.</summary>
+    /// <summary>Domains of an adapter whose queue is linked.</summary>
     /// <param name="apid">Adapter, 0 to 255.</param>
-    public ApMask LinkedDomains(int apid) => _linked is null ? ApMask.None : _linked[apid];
+    public ApMask LinkedDomains(int apid) => _linked.Peek is { } linked ? linked[apid] : ApMask.None;
 
-    /// <summary>Whether a queue is linked: bound to the driver and assigned here (M007). Read under mdevs_lock.</summary>
+    /// <summary>Whether a queue is linked: bound to the driver and assigned here (M007).</summary>
     /// <param name="apqn">The queue.</param>
-    public bool IsLinked(Apqn apqn) => _linked is not null && _linked[apqn.Apid][apqn.Apqi];
+    public bool IsLinked(Apqn apqn) => _linked.Peek is { } linked && linked[apqn.Apid][apqn.Apqi];
 
-    /// <summary>Whether the guest has a queue: both of its bits are in the shadow (M002). Read under mdevs_lock.</summary>
+    /// <summary>Whether the guest has a queue: both of its bits are in the shadow (M002).</summary>
     /// <param name="apqn">The queue.</param>
-    public bool IsPlugged(Apqn apqn) => _shadow.Contains(apqn);
+    public bool IsPlugged(Apqn apqn) => Shadow.Contains(apqn);
+
+    internal ref readonly MatrixMasks ReadMatrix(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) =>
+        ref _matrix.Read(task, this, VfioApGuards.Matrix, file, line);
+
+    internal ref readonly MatrixMasks ReadShadow(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) =>
+        ref _shadow.Read(task, this, VfioApGuards.Shadow, file, line);
+
+    internal VirtualMachine? ReadKvm(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) =>
+        _kvm.Read(task, this, VfioApGuards.Kvm, file, line);
+
+    internal ApMask ReadLinked(KernelTask task, int apid, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) =>
+        _linked.Read(task, this, VfioApGuards.Links, file, line) is { } linked ? linked[apid] : ApMask.None;
+
+    internal bool ReadIsLinked(KernelTask task, Apqn apqn) => ReadLinked(task, apqn.Apid)[apqn.Apqi];
+
+    internal ref readonly MatrixMasks ReadAdditions(UpdateLocks locks) => ref _additions.Read(locks.Task, this, VfioApGuards.Additions);
+
+    internal void SetAdditions(UpdateLocks locks, in MatrixMasks additions) =>
+        _additions.Write(locks.Task, this, VfioApGuards.Additions, additions);
 
     /// <summary>Links a queue that is assigned here.</summary>
-    internal void Link(VfioApQueue queue)
+    internal void Link(UpdateLocks locks, VfioApQueue queue)
     {
-        if (queue.Mdev is { } former && !former.IsLinked(queue.Apqn))
-            former.StaleQueues--;
-        _linked ??= new ApMask[ApMask.Size];
-        ref ApMask linked = ref _linked[queue.Apqn.Apid];
+        LeaveFormer(locks, queue);
+        ref ApMask linked = ref Links(locks)[queue.Apqn.Apid];
         linked = linked.With(queue.Apqn.Apqi);
-        queue.Mdev = this;
+        queue.SetMdev(locks, this);
     }
 
-    internal void Unlink(Apqn apqn)
+    internal void Unlink(UpdateLocks locks, Apqn apqn)
     {
-        if (_linked is null)
-            return;
-        ref ApMask linked = ref _linked[apqn.Apid];
+        ref ApMask linked = ref Links(locks)[apqn.Apid];
         linked = linked.Without(apqn.Apqi);
     }
 
+    private void SetMatrix(UpdateLocks locks, in MatrixMasks masks) => _matrix.Write(locks.Task, this, VfioApGuards.Matrix, masks);
+
+    private void SetShadow(UpdateLocks locks, in MatrixMasks masks) => _shadow.Write(locks.Task, this, VfioApGuards.Shadow, masks);
+
+    private ApMask[] Links(UpdateLocks locks) => _linked.Change(locks.Task, this, VfioApGuards.Links) ??= new ApMask[ApMask.Size];
+
     /// <summary>Links every bound queue of an adapter in some of the domains.</summary>
-    private void LinkAdapter(int apid, in ApMask domains)
+    private void LinkAdapter(UpdateLocks locks, int apid, in ApMask domains)
     {
-        if (Owner.Row(apid) is not { } row)
+        if (Owner.ReadRow(locks.Task, apid) is not { } row)
             return;
-        ApMask found = row.Bound & domains & ~LinkedDomains(apid);
+        ApMask found = row.Bound & domains & ~ReadLinked(locks.Task, apid);
         if (found.IsEmpty)
             return;
-        _linked ??= new ApMask[ApMask.Size];
         foreach (int apqi in found)
         {
             VfioApQueue queue = row[apqi]!;
-            if (queue.Mdev is { } former)
-                former.StaleQueues--;
-            queue.Mdev = this;
+            LeaveFormer(locks, queue);
+            queue.SetMdev(locks, this);
         }
-        _linked[apid] |= found;
+        Links(locks)[apid] |= found;
+    }
+
+    // A queue that is not linked anywhere and yet has a pointer is a stale one of its former mdev.
+    private static void LeaveFormer(UpdateLocks locks, VfioApQueue queue)
+    {
+        if (queue.ReadMdev(locks.Task) is { } former && !former.ReadIsLinked(locks.Task, queue.Apqn))
+            former.StaleQueues--;
     }
 
     /// <summary>Writes the shadow into the guest's control block, if there is a guest.</summary>
-    private void UpdateGuest(KernelTask task) => Kvm?.SetMasks(task, _shadow.Apm, _shadow.Aqm, _shadow.Adm);
+    private void UpdateGuest(KernelTask task)
+    {
+        if (ReadKvm(task) is not { } machine)
+            return;
+        ref readonly MatrixMasks shadow = ref ReadShadow(task);
+        machine.SetMasks(task, shadow.Apm, shadow.Aqm, shadow.Adm);
+    }
 
     /// <summary>Collects every linked queue for a reset.</summary>
-    private void CollectLinked()
+    private void CollectLinked(MdevsHeld mdevs)
     {
         Owner.Resets.Begin();
-        if (_linked is null)
+        if (_linked.Read(mdevs.Task, this, VfioApGuards.Links) is not { } linked)
             return;
         for (int apid = 0; apid < ApMask.Size; apid++)
         {
-            if (!_linked[apid].IsEmpty)
-                Owner.Resets.Add(Owner.Row(apid)!, _linked[apid]);
+            if (!linked[apid].IsEmpty)
+                Owner.Resets.Add(Owner.ReadRow(mdevs.Task, apid)!, linked[apid]);
         }
-    }
-
-    private bool TryFindLinked(Apqn apqn, out VfioApQueue? queue)
-    {
-        queue = IsLinked(apqn) ? Owner.Queue(apqn) : null;
-        return queue is not null;
     }
 }

@@ -32,7 +32,7 @@ public sealed class VfioApMdevDriver : MdevDriver
         MatrixMdev mdev = (MatrixMdev)device;
         mdev.Vfio = new VfioDevice($"vfio_ap_mdev {mdev.Name}", mdev, _matrix.Groups.Create(mdev), mdev.Model.Log);
         await mdev.PublishAsync(task);
-        mdev.AddDriverAttributes(MdevAttributes.Table);
+        mdev.AddDriverAttributes(task, MdevAttributes.Table);
         return Errno.Ok;
     }
 

@@ -17,27 +17,34 @@ internal static class QueueInterrupts
     private const int ClearAttempts = 5;
     private static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(20);
 
-    /// <summary>Gives back the ISC registration and the pinned page that the last AQIC tied up.</summary>
+    // Without the quirk disabling goes on for so long: a queue that is busy longer is broken, and its page stays pinned.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
+    /// <summary>
+    /// Gives back the ISC registration and the pinned page that the last AQIC tied up. The task holds mdevs_lock, or works
+    /// for who does.
+    /// </summary>
     internal static async ValueTask FreeInterruptResourcesAsync(this VfioApQueue queue, KernelTask task)
     {
-        if (queue.SavedIsc != VfioApQueue.NoIsc)
-        {
-            queue.Mdev?.Kvm?.Gisa.Unregister(task, queue.SavedIsc);
-            queue.SavedIsc = VfioApQueue.NoIsc;
-        }
-        if (queue.SavedNib != 0 && queue.Mdev is { } mdev)
-        {
-            await mdev.Vfio.Pins.UnpinAsync(task, queue.SavedNib);
-            queue.SavedNib = 0;
-        }
+        QueueInterrupt interrupt = queue.ReadInterrupt(task);
+        if (!interrupt.IsAny)
+            return;
+        MatrixMdev? mdev = queue.ReadMdev(task);
+        if (interrupt.HasIsc)
+            mdev?.ReadKvm(task)?.Gisa.Unregister(task, interrupt.Isc);
+        if (interrupt.Nib != 0 && mdev is not null)
+            await mdev.Vfio.Pins.UnpinAsync(task, interrupt.Nib);
+        queue.SetInterrupt(task, mdev is null ? QueueInterrupt.None with { Nib = interrupt.Nib } : QueueInterrupt.None);
     }
 
     /// <summary>Disables the interrupts of a queue and frees what they tied up.</summary>
-    internal static async ValueTask<ApStatus> DisableAsync(MatrixDevice matrix, KernelTask task, VfioApQueue queue)
+    internal static async ValueTask<ApStatus> DisableAsync(MdevsHeld mdevs, MatrixDevice matrix, VfioApQueue queue)
     {
+        KernelTask task = mdevs.Task;
         ApStatus status = default;
         bool givesUp = matrix.Profile.Has(Quirk.GivesUpWhileArmed);
-        for (int attempt = 0; attempt < DisableAttempts || !givesUp; attempt++)
+        int attempts = givesUp ? DisableAttempts : (int)(Patience / RetryInterval);
+        for (int attempt = 0; attempt < attempts; attempt++)
         {
             status = await matrix.Instructions.AqicAsync(task, queue.Apqn, new AqicControl(Enable: false, Isc: 0, NotificationByte: 0));
             switch (status.Code)
@@ -55,15 +62,19 @@ internal static class QueueInterrupts
                     return status;
             }
         }
-        Warn(matrix, queue, "interrupts could not be disabled; freeing what they use all the same");
-        await queue.FreeInterruptResourcesAsync(task);
+        Warn(matrix, queue, givesUp
+            ? "interrupts could not be disabled; freeing what they use all the same"
+            : "interrupts could not be disabled; what they use stays pinned");
+        if (givesUp)
+            await queue.FreeInterruptResourcesAsync(task);
         return status;
     }
 
     /// <summary>Enables the interrupts of a queue for a guest.</summary>
     internal static async ValueTask<ApStatus> EnableAsync(
-        MatrixDevice matrix, KernelTask task, MatrixMdev mdev, VirtualMachine machine, VfioApQueue queue, PqapRequest request)
+        MdevsHeld mdevs, MatrixDevice matrix, MatrixMdev mdev, VirtualMachine machine, VfioApQueue queue, PqapRequest request)
     {
+        KernelTask task = mdevs.Task;
         ulong nib = request.Registers.Gr2;
         byte isc = request.Registers.Isc;
         if (nib == 0 || !machine.IsBacked(nib) || request.FailsToPin || await mdev.Vfio.Pins.PinAsync(task, nib) != Errno.Ok)
@@ -79,8 +90,7 @@ internal static class QueueInterrupts
         {
             case ApResponse.Normal:
                 await queue.FreeInterruptResourcesAsync(task);
-                queue.SavedNib = nib;
-                queue.SavedIsc = isc;
+                queue.SetInterrupt(task, new QueueInterrupt(nib, isc));
                 break;
             case ApResponse.OtherwiseChanged:
                 await GiveBackAsync(task, mdev, machine, nib, isc);
@@ -88,12 +98,19 @@ internal static class QueueInterrupts
             default:
                 Warn(matrix, queue, $"response code {(int)status.Code:x2} while enabling interrupts");
                 if (matrix.Profile.Has(Quirk.FailedEnableLeaks))
-                    await DisableAsync(matrix, task, queue);
+                    await LeakAsync(mdevs, matrix, mdev, machine, queue);
                 else
                     await GiveBackAsync(task, mdev, machine, nib, isc);
                 break;
         }
         return status;
+    }
+
+    // F04: what was just taken is forgotten, and what was there before is freed.
+    private static async ValueTask LeakAsync(MdevsHeld mdevs, MatrixDevice matrix, MatrixMdev mdev, VirtualMachine machine, VfioApQueue queue)
+    {
+        mdev.Vfio.Pins.LeakedBy = machine.Gisa.LeakedBy = Quirk.FailedEnableLeaks.Finding();
+        await DisableAsync(mdevs, matrix, queue);
     }
 
     private static async ValueTask GiveBackAsync(KernelTask task, MatrixMdev mdev, VirtualMachine machine, ulong nib, byte isc)

@@ -1,6 +1,7 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Logging;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Work;
@@ -16,6 +17,11 @@ public sealed class QueueResets
 {
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(20);
 
+    // Without the quirk a reset is verified for so long; a queue that does not answer by then is broken.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
+    private static readonly LockClass WorkClass = new("reset work", LockKind.Wait);
+
     private readonly MatrixDevice _matrix;
     private readonly WorkQueue _workQueue;
     private readonly WorkItem _verification;
@@ -28,7 +34,7 @@ public sealed class QueueResets
     {
         _matrix = matrix;
         _workQueue = new WorkQueue(matrix.Model.Runtime, "vfio_ap_reset");
-        _verification = new WorkItem("reset verification", VerifyAsync);
+        _verification = new WorkItem(WorkClass, VerifyAsync);
     }
 
     /// <summary>Begins to collect queues.</summary>
@@ -43,10 +49,10 @@ public sealed class QueueResets
             _queues.Add(row[apqi]!);
     }
 
-    /// <summary>Resets what was collected. The caller holds mdevs_lock.</summary>
-    /// <param name="task">The waiting task.</param>
-    internal ValueTask RunAsync(KernelTask task)
+    /// <summary>Resets what was collected.</summary>
+    internal ValueTask RunAsync(MdevsHeld mdevs)
     {
+        KernelTask task = mdevs.Task;
         if (_queues.Count == 0)
             return default;
         ValueTask start = StartAsync(task);
@@ -56,21 +62,21 @@ public sealed class QueueResets
     }
 
     /// <summary>How the reset ended: EIO if any queue has a code other than 00.</summary>
-    internal Errno Result()
+    internal Errno Result(MdevsHeld mdevs)
     {
         foreach (VfioApQueue queue in _queues)
         {
-            if (queue.ResetStatus != ApResponse.Normal)
+            if (queue.ReadResetStatus(mdevs.Task) != ApResponse.Normal)
                 return Errno.EIO;
         }
         return Errno.Ok;
     }
 
     /// <summary>Clears the links of the queues that were reset.</summary>
-    internal void Unlink()
+    internal void Unlink(UpdateLocks locks)
     {
         foreach (VfioApQueue queue in _queues)
-            queue.Mdev = null;
+            queue.SetMdev(locks, null);
     }
 
     private async ValueTask VerifyAfterAsync(KernelTask task, ValueTask start)
@@ -89,7 +95,7 @@ public sealed class QueueResets
         {
             VfioApQueue queue = _queues[i];
             ApResponse code = instructions.Zapq(queue.Apqn).Code;
-            queue.SetResetStatus(code);
+            queue.SetResetStatus(task, code);
             if (NeedsVerification(code))
             {
                 Swap(i, _unverified++);
@@ -97,7 +103,7 @@ public sealed class QueueResets
             }
             if (code is ApResponse.Deconfigured or ApResponse.Checkstopped or ApResponse.NotAvailable)
             {
-                if (queue.HasInterruptResources)
+                if (queue.ReadInterrupt(task).IsAny)
                     return FreeThenContinueAsync(task, i);
             }
             else
@@ -116,7 +122,7 @@ public sealed class QueueResets
         {
             VfioApQueue queue = _queues[i];
             ApResponse code = instructions.Zapq(queue.Apqn).Code;
-            queue.SetResetStatus(code);
+            queue.SetResetStatus(task, code);
             if (NeedsVerification(code))
                 Swap(i, _unverified++);
             else if (code is ApResponse.Deconfigured or ApResponse.Checkstopped or ApResponse.NotAvailable)
@@ -129,37 +135,55 @@ public sealed class QueueResets
     private static bool NeedsVerification(ApResponse code) =>
         code is ApResponse.Normal or ApResponse.ResetInProgress or ApResponse.Busy or ApResponse.StateChangeInProgress;
 
-    // Rounds of one look at each queue that is not done. There is no bound: a queue that stays busy holds everything up (F12).
+    // Rounds of one look at each queue that is not done. In 6.12 a queue that stays busy holds everything up (F12).
     private async ValueTask VerifyAsync(KernelTask worker)
     {
-        while (_unverified > 0)
+        long rounds = _matrix.Profile.Has(Quirk.EndlessReset) ? long.MaxValue : (long)(Patience / PollInterval);
+        for (; _unverified > 0 && rounds > 0; rounds--)
         {
             await worker.Runtime.DelayAsync(worker, PollInterval);
             int left = 0;
             for (int i = 0; i < _unverified; i++)
             {
                 VfioApQueue queue = _queues[i];
-                if (!LookAt(queue, out bool frees))
+                if (!LookAt(worker, queue, out bool frees))
                     Swap(left++, i);
-                else if (frees && queue.HasInterruptResources)
+                else if (frees && queue.ReadInterrupt(worker).IsAny)
                     await queue.FreeInterruptResourcesAsync(worker);
             }
             _unverified = left;
         }
+        for (int i = 0; i < _unverified; i++)
+            await GiveUpAsync(worker, _queues[i]);
+        _unverified = 0;
     }
 
-    private bool LookAt(VfioApQueue queue, out bool frees)
+    // The queue keeps a code that withholds it. Its reset may never have happened, so its interrupt is disabled by itself;
+    // as long as that does not work either, the page stays pinned.
+    private async ValueTask GiveUpAsync(KernelTask worker, VfioApQueue queue)
+    {
+        WarnOfCode(queue, "ZAPQ", queue.ReadResetStatus(worker));
+        if (queue.ReadResetStatus(worker) == ApResponse.Normal)
+            queue.SetResetStatus(worker, ApResponse.Busy);
+        if (!queue.ReadInterrupt(worker).IsAny)
+            return;
+        ApStatus status = await _matrix.Instructions.AqicAsync(worker, queue.Apqn, new AqicControl(Enable: false, Isc: 0, NotificationByte: 0));
+        if (status.Code is ApResponse.Normal or ApResponse.OtherwiseChanged)
+            await queue.FreeInterruptResourcesAsync(worker);
+    }
+
+    private bool LookAt(KernelTask worker, VfioApQueue queue, out bool frees)
     {
         ApResponse code = _matrix.Instructions.Tapq(queue.Apqn).Code;
         frees = true;
         switch (code)
         {
             case ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped
-                when queue.ResetStatus is not (ApResponse.ResetInProgress or ApResponse.Busy or ApResponse.StateChangeInProgress):
+                when queue.ReadResetStatus(worker) is not (ApResponse.ResetInProgress or ApResponse.Busy or ApResponse.StateChangeInProgress):
                 return true;
             case ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped:
             case ApResponse.SecretNotUnique or ApResponse.AssociationFailed:
-                queue.SetResetStatus(_matrix.Instructions.Zapq(queue.Apqn).Code);
+                queue.SetResetStatus(worker, _matrix.Instructions.Zapq(queue.Apqn).Code);
                 return false;
             case ApResponse.ResetInProgress or ApResponse.Busy:
                 return false;
@@ -168,11 +192,24 @@ public sealed class QueueResets
             default:
                 WarnOfCode(queue, "TAPQ", code);
                 if (_matrix.Profile.Has(Quirk.UnexpectedCodeEndsReset))
-                    frees = false;
+                    frees = LeaksInterrupt(worker, queue);
                 else
-                    queue.SetResetStatus(code);
+                    queue.SetResetStatus(worker, code);
                 return true;
         }
+    }
+
+    // F21: what the interrupt ties up is lost when the VM goes. Always false.
+    private static bool LeaksInterrupt(KernelTask worker, VfioApQueue queue)
+    {
+        if (queue.ReadInterrupt(worker).IsAny && queue.ReadMdev(worker) is { } mdev)
+        {
+            string finding = Quirk.UnexpectedCodeEndsReset.Finding();
+            mdev.Vfio.Pins.LeakedBy = finding;
+            if (mdev.ReadKvm(worker) is { } machine)
+                machine.Gisa.LeakedBy = finding;
+        }
+        return false;
     }
 
     private void Swap(int a, int b)

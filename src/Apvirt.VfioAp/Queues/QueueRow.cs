@@ -1,4 +1,5 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.VfioAp.Matrix;
 
 namespace Apvirt.VfioAp.Queues;
 
@@ -12,7 +13,13 @@ public sealed class QueueRow
     private ApMask _bound;
     private ApMask _passable;
 
-    internal QueueRow(int maxDomain) => _queues = new VfioApQueue?[maxDomain + 1];
+    internal QueueRow(MatrixDevice matrix, int maxDomain)
+    {
+        Matrix = matrix;
+        _queues = new VfioApQueue?[maxDomain + 1];
+    }
+
+    internal MatrixDevice Matrix { get; }
 
     /// <summary>Domains whose queue is bound to the driver.</summary>
     public ref readonly ApMask Bound => ref _bound;

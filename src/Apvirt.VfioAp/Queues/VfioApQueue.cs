@@ -1,8 +1,28 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Bus;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Tasks;
+using Apvirt.VfioAp.Matrix;
 using Apvirt.VfioAp.Mdev;
 
 namespace Apvirt.VfioAp.Queues;
+
+/// <summary>What an armed interrupt ties up.</summary>
+/// <param name="Nib">Guest address of the pinned notification byte, 0 for none.</param>
+/// <param name="Isc">Registered guest subclass, 0xff for none.</param>
+public readonly record struct QueueInterrupt(ulong Nib, byte Isc)
+{
+    private const byte NoIsc = 0xff;
+
+    /// <summary>Nothing is tied up.</summary>
+    public static QueueInterrupt None { get; } = new(0, NoIsc);
+
+    /// <summary>Whether a guest subclass is registered.</summary>
+    public bool HasIsc => Isc != NoIsc;
+
+    /// <summary>Whether anything is to be freed.</summary>
+    public bool IsAny => Nib != 0 || HasIsc;
+}
 
 /// <summary>
 /// A queue device that is bound to the driver. It lives from probe to remove. Its mdev stands for the queue being
@@ -10,8 +30,10 @@ namespace Apvirt.VfioAp.Queues;
 /// </summary>
 public sealed class VfioApQueue
 {
-    /// <summary>Interruption subclass that means none.</summary>
-    public const byte NoIsc = 0xff;
+    // All under mdevs_lock (VfioApGuards).
+    private Guarded<MatrixMdev?> _mdev;
+    private Guarded<QueueInterrupt> _interrupt = new(QueueInterrupt.None);
+    private Guarded<ApResponse> _resetStatus;
 
     internal VfioApQueue(ApQueue device, QueueRow row)
     {
@@ -26,29 +48,36 @@ public sealed class VfioApQueue
     /// <summary>The queue's number.</summary>
     public Apqn Apqn { get; }
 
-    /// <summary>The mdev that the queue is linked to; see quirk StaleQueueLink for the exception. Under mdevs_lock.</summary>
-    public MatrixMdev? Mdev { get; internal set; }
+    /// <summary>The mdev that the queue is linked to, for observers; see quirk StaleQueueLink for the exception.</summary>
+    public MatrixMdev? Mdev => _mdev.Peek;
 
-    /// <summary>Response code of the last reset; 00 for a queue that was never reset. Under mdevs_lock.</summary>
-    public ApResponse ResetStatus { get; private set; }
+    /// <summary>Response code of the last reset, for observers; 00 for a queue that was never reset.</summary>
+    public ApResponse ResetStatus => _resetStatus.Peek;
 
-    /// <summary>Guest address of the pinned notification byte, 0 for none. Under mdevs_lock.</summary>
-    public ulong SavedNib { get; internal set; }
-
-    /// <summary>Registered guest subclass, <see cref="NoIsc"/> for none. Under mdevs_lock.</summary>
-    public byte SavedIsc { get; internal set; } = NoIsc;
-
-    /// <summary>Whether interrupt resources are to be freed.</summary>
-    internal bool HasInterruptResources => SavedNib != 0 || SavedIsc != NoIsc;
+    /// <summary>What the last AQIC tied up, for observers.</summary>
+    public QueueInterrupt Interrupt => _interrupt.Peek;
 
     internal QueueRow Row { get; }
 
+    internal MatrixDevice Matrix => Row.Matrix;
+
+    internal MatrixMdev? ReadMdev(KernelTask task) => _mdev.Read(task, this, VfioApGuards.Back);
+
+    internal void SetMdev(UpdateLocks locks, MatrixMdev? mdev) => _mdev.Write(locks.Task, this, VfioApGuards.Back, mdev);
+
+    internal QueueInterrupt ReadInterrupt(KernelTask task) => _interrupt.Read(task, this, VfioApGuards.Interrupt);
+
+    internal void SetInterrupt(KernelTask task, QueueInterrupt interrupt) =>
+        _interrupt.Write(task, this, VfioApGuards.Interrupt, interrupt);
+
+    internal ApResponse ReadResetStatus(KernelTask task) => _resetStatus.Read(task, this, VfioApGuards.ResetStatus);
+
     /// <summary>Stores the code of a reset; it decides whether the queue can be given to a guest (vfio-ap.md §3).</summary>
-    internal void SetResetStatus(ApResponse code)
+    internal void SetResetStatus(KernelTask task, ApResponse code)
     {
-        if (code == ResetStatus)
+        if (code == ReadResetStatus(task))
             return;
-        ResetStatus = code;
+        _resetStatus.Write(task, this, VfioApGuards.ResetStatus, code);
         Row.SetPassable(Apqn.Apqi, code is ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped);
     }
 }

@@ -85,7 +85,7 @@ public sealed class ConcurrencyTests
                 bool isBound = queue.Driver?.Name == "vfio_ap";
                 Assert.Equal(isBound && mdev.Matrix.Contains(queue.Apqn), mdev.IsLinked(queue.Apqn));
                 if (mdev.Matrix.Contains(queue.Apqn))
-                    Assert.False(host.ApBus.IsHostOwned(queue.Apqn));
+                    Assert.False(host.ApBus.AdapterMask[queue.Apqn.Apid] && host.ApBus.DomainMask[queue.Apqn.Apqi]);
             }
             if (mdev.Kvm is { } machine)
                 Assert.Equal((mdev.Shadow.Apm, mdev.Shadow.Aqm), (machine.Apcb.Apm, machine.Apcb.Aqm));

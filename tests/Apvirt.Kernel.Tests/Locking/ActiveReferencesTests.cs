@@ -46,7 +46,7 @@ public sealed class ActiveReferencesTests
         for (int i = 0; i < 3; i++)
             Assert.False(_files.TryEnter(task));
         Assert.True(task.Held.IsEmpty);
-        _files.Revive();
+        _files.Revive(task);
         Assert.False(_files.IsDeleted);
         Assert.True(_files.TryEnter(task));
         _files.Exit(task);
@@ -66,7 +66,7 @@ public sealed class ActiveReferencesTests
             Assert.False(deletion.IsCompleted);
             _files.Exit(task);
             await EndAsync(runtime, deletion);
-            _files.Revive();
+            _files.Revive(task);
         }
     }
 

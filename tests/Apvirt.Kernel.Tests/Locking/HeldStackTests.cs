@@ -30,7 +30,7 @@ public sealed class HeldStackTests
         }
         Assert.False(task.Holds(spin));
         Assert.True(task.Holds(semaphore));
-        Assert.Equal("rwsem(R)", task.Held[1].ToString());
+        Assert.Equal("rwsem(r)", task.Held[1].ToString());
     }
 
     [Fact]

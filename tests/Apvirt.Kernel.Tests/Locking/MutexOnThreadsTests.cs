@@ -125,9 +125,9 @@ public sealed class MutexOnThreadsTests
         KernelRwSemaphore inner = new(new LockClass("inner", LockKind.RwSemaphore));
         Assert.True(outer.TryLock(task));
         Assert.True(inner.TryLockRead(task));
-        Assert.Equal(["outer", "inner(R)"], task.Held.ToArray().Select(h => h.ToString()));
+        Assert.Equal(["outer", "inner(r)"], task.Held.ToArray().Select(h => h.ToString()));
         outer.Unlock(task);
-        Assert.Equal(["inner(R)"], task.Held.ToArray().Select(h => h.ToString()));
+        Assert.Equal(["inner(r)"], task.Held.ToArray().Select(h => h.ToString()));
         inner.UnlockRead(task);
         Assert.True(task.Held.IsEmpty);
     }

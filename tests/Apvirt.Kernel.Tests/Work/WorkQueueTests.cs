@@ -1,3 +1,4 @@
+using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Work;
@@ -66,7 +67,7 @@ public sealed class WorkQueueTests
     public void RunningAnItemOnAnIdleQueueDoesItInPlace()
     {
         bool isDone = false;
-        WorkItem item = new("quick", _ =>
+        WorkItem item = new(new LockClass("quick", LockKind.Wait), _ =>
         {
             isDone = true;
             return default;
@@ -100,7 +101,7 @@ public sealed class WorkQueueTests
     [Fact]
     public void ABugInAnItemSurfaces()
     {
-        _queue.Queue(new WorkItem("buggy", async task =>
+        _queue.Queue(new WorkItem(new LockClass("buggy", LockKind.Wait), async task =>
         {
             await _runtime.DelayAsync(task, TimeSpan.FromMilliseconds(1));
             throw new ArgumentException("the bug");
@@ -111,7 +112,7 @@ public sealed class WorkQueueTests
     [Fact]
     public void ABugInAnItemRunInPlaceReachesTheCaller()
     {
-        WorkItem item = new("buggy", async task =>
+        WorkItem item = new(new LockClass("buggy", LockKind.Wait), async task =>
         {
             await _runtime.DelayAsync(task, TimeSpan.FromMilliseconds(1));
             throw new ArgumentException("the bug");
@@ -119,7 +120,7 @@ public sealed class WorkQueueTests
         Assert.Throws<ArgumentException>(() => _runtime.Drive(_queue.RunAsync(_runtime.CreateTask("caller"), item)));
     }
 
-    private WorkItem Item(string name) => new(name, async task =>
+    private WorkItem Item(string name) => new(new LockClass(name, LockKind.Wait), async task =>
     {
         _log.Add("+" + name);
         await _runtime.DelayAsync(task, TimeSpan.FromMilliseconds(10));

@@ -89,7 +89,10 @@ public sealed class PqapInterceptionTests
     {
         VirtualMachine machine = Make(new());
         Hook hook = new(error, response);
-        machine.PqapHook = hook;
+        KernelTask owner = _runtime.CreateTask("owner");
+        Assert.True(machine.HookLock.TryLockWrite(owner));
+        machine.SetPqapHook(owner, hook);
+        machine.HookLock.UnlockWrite(owner);
         Assert.Equal(
             new PqapAnswer(outcome, conditionCode),
             Handle(machine, new PqapRequest(new PqapRegisters { Gr0 = Aqic }), Strict));

@@ -195,7 +195,7 @@ public sealed class AttachTests
         VirtualMachine g = t.Machine();
         // The hook is held up before it takes any lock of its own, so only pqap_hook_rwsem can make the close wait.
         SlowHook slow = new(g.PqapHook!);
-        g.PqapHook = slow;
+        g.SetPqapHook(t.Task, slow);
         PqapRequest request = new(PqapRegisters.ForAqic(TestMachine.Q("04.0047"), Enable));
         ValueTask<PqapAnswer> inHook = t.Host.Guests.InterceptAsync(t.Runtime.CreateTask("vcpu"), t.Host.Guests.Find("g")!, request);
         ValueTask<Errno> stop = t.Host.Guests.StopAsync(t.Task, "g");

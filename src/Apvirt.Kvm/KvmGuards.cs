@@ -1,0 +1,30 @@
+using Apvirt.Kernel.Checking;
+using Apvirt.Kvm.Interrupts;
+using Apvirt.Kvm.Machines;
+
+namespace Apvirt.Kvm;
+
+/// <summary>The guard table of this layer (locking.md §2).</summary>
+public static class KvmGuards
+{
+    /// <summary>What the guest's AP control block holds.</summary>
+    internal static GuardRule<VirtualMachine> Apcb { get; } = new(
+        "guest APCB",
+        write: [new(VirtualMachine.KvmClass, machine => machine.Lock)],
+        exceptions: "a vCPU in SIE reads freely; masks change only while every vCPU is held out");
+
+    /// <summary>Who handles intercepted AQIC instructions.</summary>
+    internal static GuardRule<VirtualMachine> PqapHook { get; } = new(
+        "kvm.pqap_hook",
+        write: [new(VirtualMachine.KvmClass, machine => machine.Lock), new(VirtualMachine.HookClass, machine => machine.HookLock)],
+        read: [new(VirtualMachine.HookClass, machine => machine.HookLock)]);
+
+    /// <summary>Reference counts of guest subclasses, and the alert mask.</summary>
+    internal static GuardRule<Gisa> Subclasses { get; } = new(
+        "ISC refcount / alert mask",
+        write: [new(Gisa.RefClass, gisa => gisa.RefLock)],
+        exceptions: "the end of the VM");
+
+    /// <summary>All rules of the layer.</summary>
+    public static IReadOnlyList<GuardRule> All { get; } = [Apcb, PqapHook, Subclasses];
+}
