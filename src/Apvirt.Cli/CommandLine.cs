@@ -14,6 +14,9 @@ internal static class CommandLine
           apvirt show examples/three-guests.yaml      who owns each queue, which guest sees it
           apvirt replay tests/conformance/traces      replay recordings of the real driver
           apvirt run trace.jsonl                      print this host's answers to a trace
+          apvirt fuzz --seed 1 --operations 100000    many callers at once, everything checked
+          apvirt locks tests/conformance/traces       the order of locks, as observed and as declared
+          apvirt profiles                             where linux-6.12 and strict differ
 
         Exit status: 0 all well · 1 differences, or an operation failed · 2 bad input or usage · 70 a bug in apvirt
         """;
@@ -26,6 +29,9 @@ internal static class CommandLine
             ShowCommand.Create(io),
             ReplayCommand.Create(io),
             RunCommand.Create(io),
+            FuzzCommand.Create(io),
+            LocksCommand.Create(io),
+            ProfilesCommand.Create(io),
         };
         try
         {

@@ -20,4 +20,26 @@ internal static class InputFile
             return false;
         }
     }
+
+    /// <summary>The traces that paths name: files, and the *.jsonl files of directories.</summary>
+    internal static bool TryFindTraces(string[] paths, CommandIo io, out List<string> files)
+    {
+        files = [];
+        foreach (string path in paths)
+        {
+            if (!Directory.Exists(path))
+            {
+                files.Add(path);
+                continue;
+            }
+            string[] found = Directory.GetFiles(path, "*.jsonl");
+            if (found.Length == 0)
+            {
+                io.Error.WriteLine($"{path}: no traces in this directory; expected files that end in .jsonl");
+                return false;
+            }
+            files.AddRange(found.Order(StringComparer.Ordinal));
+        }
+        return true;
+    }
 }

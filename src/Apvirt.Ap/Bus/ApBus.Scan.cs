@@ -10,6 +10,9 @@ public sealed partial class ApBus
 {
     private Completion? _runningScan;
 
+    /// <summary>Whether a scan is under way.</summary>
+    public bool IsScanning => _runningScan is not null;
+
     /// <summary>Scans now and returns when a scan is complete; one that runs already is shared.</summary>
     /// <param name="task">The task that wants a scan.</param>
     public async ValueTask ScanAsync(KernelTask task)

@@ -186,6 +186,30 @@ public sealed class CryptoHardware
         return counts;
     }
 
+    /// <summary>How many ZAPQ a queue got from the host's bus and from vfio_ap, for observers.</summary>
+    /// <param name="apqn">The queue.</param>
+    public int HostResetsOf(Apqn apqn)
+    {
+        using (_gate.Enter())
+        {
+            if (_adapters[apqn.Apid] is not { } adapter)
+                return 0;
+            ref QueueState state = ref adapter.State(apqn.Apqi);
+            return state.BusResets + state.DriverResets;
+        }
+    }
+
+    /// <summary>Whether vfio_ap has ever armed a queue.</summary>
+    public bool HasArmedQueues { get; private set; }
+
+    /// <summary>Whether a queue can interrupt now and was armed by vfio_ap, for observers.</summary>
+    /// <param name="apqn">The queue.</param>
+    public bool IsArmedByDriver(Apqn apqn)
+    {
+        using (_gate.Enter())
+            return TryGet(apqn, out SimulatedAdapter? adapter) && adapter.State(apqn.Apqi).InterruptEnabled;
+    }
+
     /// <summary>Sets all reset counters to zero.</summary>
     public void ClearResetCounters()
     {
@@ -267,6 +291,7 @@ public sealed class CryptoHardware
             if (state.InterruptEnabled == enable)
                 return new ApStatus(ApResponse.OtherwiseChanged, state.InterruptEnabled);
             state.InterruptEnabled = enable;
+            HasArmedQueues |= enable && issuer == ApIssuer.VfioAp;
             return new ApStatus(ApResponse.Normal, enable);
         }
     }

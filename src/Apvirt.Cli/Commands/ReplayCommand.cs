@@ -2,8 +2,10 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
+using Apvirt.Ap.Profiles;
 using Apvirt.Cli.Rendering;
 using Apvirt.Host.Traces;
+using Apvirt.Kernel.Checking;
 
 namespace Apvirt.Cli.Commands;
 
@@ -15,17 +17,21 @@ internal static class ReplayCommand
         Argument<string[]> paths = new("TRACE|DIR") { Description = "Traces, or directories of *.jsonl files.", Arity = ArgumentArity.OneOrMore };
         Option<bool> verbose = new("--verbose", "-v") { Description = "A line for each trace." };
         Option<bool> json = new("--json") { Description = "The result as one JSON object." };
+        Option<bool> check = CheckOptions.Check();
+        Option<string> profile = CheckOptions.ProfileName();
         Command command = new("replay", "Replay traces on hosts of their own and compare every answer with the recording.")
         {
-            paths, verbose, json,
+            paths, verbose, json, check, profile,
         };
-        command.SetAction(parsed => Run(parsed.GetValue(paths)!, parsed.GetValue(verbose), parsed.GetValue(json), io));
+        command.SetAction(parsed => Run(
+            parsed.GetValue(paths)!, parsed.GetValue(verbose), parsed.GetValue(json),
+            CheckOptions.Create(parsed.GetValue(check)), Profile.Find(parsed.GetValue(profile)!)!, io));
         return command;
     }
 
-    private static int Run(string[] paths, bool verbose, bool json, CommandIo io)
+    private static int Run(string[] paths, bool verbose, bool json, KernelChecks? checks, Profile profile, CommandIo io)
     {
-        if (!TryFindTraces(paths, io, out List<string> files))
+        if (!InputFile.TryFindTraces(paths, io, out List<string> files))
             return ExitCodes.BadInput;
         (TraceReplayResult? Result, TimeSpan Time)[] results = new (TraceReplayResult?, TimeSpan)[files.Count];
         bool unreadable = false;
@@ -36,7 +42,7 @@ internal static class ReplayCommand
             {
                 long start = Stopwatch.GetTimestamp();
                 if (InputFile.TryRead(files[i], io, out byte[] text))
-                    results[i].Result = TraceReplay.Run(files[i], text);
+                    results[i].Result = TraceReplay.Run(files[i], text, answered: null, profile, checks);
                 else
                     Volatile.Write(ref unreadable, true);
                 results[i].Time = Stopwatch.GetElapsedTime(start);
@@ -49,33 +55,14 @@ internal static class ReplayCommand
         foreach (TraceReplayResult broken in done.Where(r => r.Error is not null))
             io.Error.WriteLine(broken.Error);
         if (json)
-            WriteJson(done, operations, differences, io);
+            WriteJson(done, operations, differences, checks, io);
         else
             WriteText(results, operations, differences, verbose, io);
+        bool isBroken = checks is not null && !json && ViolationText.Write(io, checks);
+        isBroken |= checks is not null && checks.Violations.ToArray().Any(v => v.Finding is null);
         return unreadable || done.Exists(r => r.Error is not null) ? ExitCodes.BadInput
-            : differences > 0 ? ExitCodes.Differences
+            : differences > 0 || isBroken ? ExitCodes.Differences
             : ExitCodes.Ok;
-    }
-
-    private static bool TryFindTraces(string[] paths, CommandIo io, out List<string> files)
-    {
-        files = [];
-        foreach (string path in paths)
-        {
-            if (!Directory.Exists(path))
-            {
-                files.Add(path);
-                continue;
-            }
-            string[] found = Directory.GetFiles(path, "*.jsonl");
-            if (found.Length == 0)
-            {
-                io.Error.WriteLine($"{path}: no traces in this directory; expected files that end in .jsonl");
-                return false;
-            }
-            files.AddRange(found.Order(StringComparer.Ordinal));
-        }
-        return true;
     }
 
     private static void WriteText(
@@ -98,7 +85,7 @@ internal static class ReplayCommand
         io.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{results.Length} traces, {operations} operations, {differences} differences"));
     }
 
-    private static void WriteJson(List<TraceReplayResult> results, int operations, int differences, CommandIo io)
+    private static void WriteJson(List<TraceReplayResult> results, int operations, int differences, KernelChecks? checks, CommandIo io)
     {
         var document = new
         {
@@ -119,6 +106,7 @@ internal static class ReplayCommand
             }),
             operations,
             differences,
+            violations = checks is null ? null : ViolationText.ToJson(checks),
         };
         io.Out.WriteLine(JsonSerializer.Serialize(document, JsonText.Options));
     }

@@ -2,6 +2,7 @@ using System.Text;
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Bus;
 using Apvirt.Ap.Hardware;
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Host.Guests;
 using Apvirt.Host.Machines;
@@ -39,6 +40,7 @@ public static class DescribedHost
         {
             Configuration = new QciInfo(features, machine.MaxAdapter, machine.MaxDomain, adapters, description.Domains, description.ControlDomains),
             Adapters = types,
+            Profile = Profile.Find(machine.Profile) ?? Profile.Linux612,
             HasQci = machine.Qci,
             Deconfigured = deconfigured,
             Checkstopped = checkstopped,
@@ -96,6 +98,7 @@ public static class DescribedHost
         {
             Machine = new MachineDescription
             {
+                Profile = host.Profile.Name,
                 Apxa = info.HasApxa,
                 Qci = host.ApBus.HasQci,
                 MaxAdapter = info.MaxAdapter,

@@ -34,6 +34,9 @@ public sealed record HostDescription
 /// <summary>What of the machine is not an adapter.</summary>
 public sealed record MachineDescription
 {
+    /// <summary>Name of the profile: whose quirks the host has.</summary>
+    public string Profile { get; init; } = Ap.Profiles.Profile.Linux612.Name;
+
     /// <summary>Extended addressing.</summary>
     public bool Apxa { get; init; } = true;
 

@@ -3,6 +3,7 @@ using System.Text;
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Bus;
 using Apvirt.Ap.Hardware;
+using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
@@ -12,7 +13,6 @@ namespace Apvirt.Host.Description;
 /// <summary>Reads the description of a host. Finds everything that is wrong, not only the first thing.</summary>
 public sealed class HostDescriptionReader
 {
-    private const string ProfileName = "linux-6.12";
 
     private readonly ErrorList _errors;
 
@@ -83,10 +83,13 @@ public sealed class HostDescriptionReader
     {
         if (map is null)
             return new MachineDescription();
-        if (map.Text("profile", $"\"{ProfileName}\"") is { } profile && profile != ProfileName)
-            map.Fail("profile", $"profile: \"{profile}\" is not known; expected {ProfileName}");
+        string profiles = string.Join(" or ", Profile.All.Select(p => p.Name));
+        string? profile = map.Text("profile", profiles);
+        if (profile is not null && Profile.Find(profile) is null)
+            map.Fail("profile", $"profile: \"{profile}\" is not known; expected {profiles}");
         MachineDescription machine = new()
         {
+            Profile = profile ?? Profile.Linux612.Name,
             Apxa = map.Flag("apxa", otherwise: true),
             Qci = map.Flag("qci", otherwise: true),
             MaxAdapter = map.Number("max_adapter", 0, 255, 255),

@@ -33,6 +33,7 @@ public static class HostDescriptionWriter
     {
         MachineDescription usual = new();
         List<string> lines = [];
+        AddIf(lines, machine.Profile != usual.Profile, $"profile: {machine.Profile}");
         AddIf(lines, machine.Apxa != usual.Apxa, "apxa: false");
         AddIf(lines, machine.Qci != usual.Qci, "qci: false");
         AddIf(lines, machine.MaxAdapter != usual.MaxAdapter, $"max_adapter: {machine.MaxAdapter}");

@@ -152,12 +152,17 @@ public sealed class GuestProcesses
     /// <param name="task">The vCPU's task.</param>
     /// <param name="guest">The guest.</param>
     /// <param name="request">The registers.</param>
+    /// <returns>The answer; not supported if the VM is gone.</returns>
     public async ValueTask<PqapAnswer> InterceptAsync(KernelTask task, GuestProcess guest, PqapRequest request)
     {
+        // The file of the vCPU keeps the VM while it runs.
+        if (!guest.Machine.TryGet())
+            return new PqapAnswer(PqapOutcome.NotSupported);
         Vcpu vcpu = guest.Machine.Vcpus[0];
         await vcpu.Mutex.LockAsync(task);
         PqapAnswer answer = await PqapInterception.HandleAsync(task, vcpu, request, _host.Profile);
         vcpu.Mutex.Unlock(task);
+        guest.Machine.Put(task);
         return answer;
     }
 

@@ -5,6 +5,7 @@ using Apvirt.Ap.Hardware;
 using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
+using Apvirt.Host.Checks;
 using Apvirt.Host.Guests;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Runtime;
@@ -27,6 +28,7 @@ public sealed class VirtualHost
         VfioAp = vfioAp;
         Profile = profile;
         Guests = new GuestProcesses(this);
+        Checks = model.Runtime.Checks is null ? null : new HostChecks(this);
     }
 
     /// <summary>Scheduler, tree, uevents and log.</summary>
@@ -49,6 +51,14 @@ public sealed class VirtualHost
 
     /// <summary>The guests' user-space processes.</summary>
     public GuestProcesses Guests { get; }
+
+    /// <summary>Who looks at the invariants; null unless the runtime checks.</summary>
+    public HostChecks? Checks { get; }
+
+    /// <summary>Whether no lock of the driver is held and no scan and no removal is under way.</summary>
+    public bool IsAtRest =>
+        !VfioAp.Matrix.GuestsLock.IsHeld && !VfioAp.Matrix.MdevsLock.IsHeld && !ApBus.PermsMutex.IsHeld && !ApBus.IsScanning
+        && VfioAp.Matrix.Mdevs.All(mdev => !mdev.Lock.IsHeld);
 
     /// <summary>The sysfs tree.</summary>
     public SysfsTree Tree => Model.Tree;

@@ -13,6 +13,9 @@ public sealed class Answer
     /// <summary>The fields.</summary>
     public IReadOnlyList<KeyValuePair<string, AnswerValue>> Fields => _fields;
 
+    /// <summary>The error of a result word; Ok for every other answer.</summary>
+    public Errno Error { get; private init; }
+
     /// <summary>An operation that sleeps.</summary>
     public static Answer Blocked { get; } = new Answer().Add("result", new TextValue(BlockedWord));
 
@@ -22,7 +25,7 @@ public sealed class Answer
 
     /// <summary>An answer that is a result word.</summary>
     /// <param name="errno">The error.</param>
-    public static Answer Of(Errno errno) => new Answer().Add("result", new TextValue(Word(errno)));
+    public static Answer Of(Errno errno) => new Answer { Error = errno }.Add("result", new TextValue(Word(errno)));
 
     /// <summary>Adds a field.</summary>
     /// <param name="name">Its name.</param>

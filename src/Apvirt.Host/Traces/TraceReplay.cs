@@ -1,4 +1,6 @@
 using System.Text.Json;
+using Apvirt.Ap.Profiles;
+using Apvirt.Kernel.Checking;
 
 namespace Apvirt.Host.Traces;
 
@@ -26,12 +28,15 @@ public static class TraceReplay
     /// <param name="file">Name of the trace, for reports.</param>
     /// <param name="text">The trace.</param>
     /// <param name="answered">Called for each operation with its answer, good during the call.</param>
-    public static TraceReplayResult Run(string file, ReadOnlyMemory<byte> text, Action<TraceLine, Answer>? answered = null)
+    /// <param name="profile">Whose quirks apply; those of the recorded kernel if null.</param>
+    /// <param name="checks">What is checked meanwhile; null if nothing is.</param>
+    public static TraceReplayResult Run(
+        string file, ReadOnlyMemory<byte> text, Action<TraceLine, Answer>? answered = null, Profile? profile = null, KernelChecks? checks = null)
     {
         TraceReader reader = new(file, text);
         if (reader.ReadHeader(out TraceHeader? header) is { } badHeader)
             return new TraceReplayResult(file, "", 0, [], badHeader);
-        TraceSession session = new(header!.ToSetup());
+        TraceSession session = new(header!.ToSetup() with { Profile = profile ?? Profile.Linux612 }, checks);
         List<TraceDifference> differences = [];
         int count = 0;
         while (true)

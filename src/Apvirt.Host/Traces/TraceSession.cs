@@ -1,5 +1,6 @@
 using Apvirt.Devices.Sysfs;
 using Apvirt.Host.Machines;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 
@@ -23,9 +24,10 @@ public sealed class TraceSession
 
     /// <summary>Boots a host.</summary>
     /// <param name="setup">What it is made of.</param>
-    public TraceSession(MachineSetup setup)
+    /// <param name="checks">What is checked meanwhile; null if nothing is.</param>
+    public TraceSession(MachineSetup setup, KernelChecks? checks = null)
     {
-        _runtime = new SimulationRuntime();
+        _runtime = new SimulationRuntime { Checks = checks };
         _task = _runtime.CreateTask("trace");
         Host = _runtime.Drive(VirtualHost.BootAsync(_task, setup));
     }
@@ -39,11 +41,15 @@ public sealed class TraceSession
     public Answer Run(TraceLine line)
     {
         _runtime.SetHorizon(Patience);
+        long? writes = line.Operation!.Name == "write" ? Host.Checks?.Writes : null;
         ValueTask<Answer> running = OperationRunner.RunAsync(Host, _task, line, _page);
         bool hasEnded = _runtime.TryDrive(running, Patience, out Answer? answer);
         _runtime.Settle(Rest);
         if (hasEnded)
+        {
+            Host.Checks?.Ended(_task, answer!.Error, writes);
             return answer!;
+        }
         _task = _runtime.CreateTask("trace");
         return Answer.Blocked;
     }

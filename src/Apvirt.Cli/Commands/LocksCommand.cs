@@ -1,0 +1,70 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+using Apvirt.Cli.Rendering;
+using Apvirt.Host.Checks;
+using Apvirt.Host.Traces;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Validation;
+
+namespace Apvirt.Cli.Commands;
+
+/// <summary><c>apvirt locks</c>: what the lock validator learns from traces.</summary>
+internal static class LocksCommand
+{
+    internal static Command Create(CommandIo io)
+    {
+        Argument<string[]> paths = new("TRACE|DIR") { Description = "Traces, or directories of *.jsonl files.", Arity = ArgumentArity.OneOrMore };
+        Option<bool> json = new("--json") { Description = "Classes, orders and statistics as one JSON object." };
+        Option<bool> dot = new("--dot") { Description = "The graph of lock classes for Graphviz." };
+        Command command = new("locks", "Run traces with the lock validator and show the order of locks: observed, declared, never exercised.") { paths, json, dot };
+        command.SetAction(parsed => Run(parsed.GetValue(paths)!, parsed.GetValue(json), parsed.GetValue(dot), io));
+        return command;
+    }
+
+    private static int Run(string[] paths, bool json, bool dot, CommandIo io)
+    {
+        if (!InputFile.TryFindTraces(paths, io, out List<string> files))
+            return ExitCodes.BadInput;
+        KernelChecks checks = new(LockOrder.Declared);
+        foreach (string file in files)
+        {
+            if (!InputFile.TryRead(file, io, out byte[] text))
+                return ExitCodes.BadInput;
+            if (TraceReplay.Run(file, text, checks: checks).Error is not { } error)
+                continue;
+            io.Error.WriteLine(error);
+            return ExitCodes.BadInput;
+        }
+        LockStatistics statistics = checks.Locks.Statistics();
+        LockReport[] reports = [.. checks.Violations.ToArray().Select(v => v.Locks).OfType<LockReport>()];
+        if (dot)
+            io.Out.Write(LockGraphDot.Format(statistics, reports));
+        else if (json)
+            io.Out.WriteLine(LockReportJson.Of(statistics).ToJsonString(new JsonSerializerOptions(JsonText.Options)));
+        else
+            Write(statistics, io);
+        foreach (LockReport report in dot || json ? [] : reports)
+            io.Out.WriteLine(LockReportText.Format(report));
+        return reports.Length > 0 ? ExitCodes.Differences : ExitCodes.Ok;
+    }
+
+    private static void Write(LockStatistics statistics, CommandIo io)
+    {
+        Table orders = new("HELD", "TAKEN", "KIND", "FIRST SEEN", "DECLARED");
+        foreach (LockOrderStatistics order in statistics.Orders.Where(order => order.IsObserved))
+            orders.Add(order.Outer, order.Inner, order.Types, order.First!.Taken.Site.ToString(), order.Declared ?? "-");
+        orders.Write(io.Out);
+        if (statistics.NeverExercised.Count > 0)
+        {
+            Table missing = new("DECLARED", "NEVER EXERCISED", "WHERE");
+            foreach (LockOrderStatistics order in statistics.NeverExercised)
+                missing.Add(order.Outer, order.Inner, order.Declared!);
+            missing.Write(io.Out);
+        }
+        double hits = statistics.Acquisitions == 0 ? 0 : 100.0 * (statistics.Acquisitions - statistics.Misses) / statistics.Acquisitions;
+        io.Out.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{statistics.Classes.Count} classes, {statistics.Orders.Count(o => o.IsObserved)} orders observed, {statistics.DeclaredCount} declared, {statistics.Chains} chains, {statistics.Acquisitions} acquisitions, {hits:F2} % found in the cache, at most {statistics.Deepest} held"));
+    }
+}

@@ -1,0 +1,56 @@
+using Apvirt.Ap.Profiles;
+using Apvirt.Host.Machines;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Host.Checks;
+
+/// <summary>Where an invariant must hold (invariants.md).</summary>
+public enum CheckPoint
+{
+    /// <summary>[S] Whenever a lock was released after a guarded write.</summary>
+    Step,
+    /// <summary>[G] The same, but only while guests_lock and mdevs_lock are free.</summary>
+    Unlocked,
+    /// <summary>[Q] At the end of an operation while nothing else is under way.</summary>
+    Rest,
+}
+
+/// <summary>What an invariant looks at, and where it reports.</summary>
+/// <param name="Host">The host, whose state stands still during the check.</param>
+/// <param name="Task">Whose step led here.</param>
+/// <param name="Rule">The invariant's number.</param>
+public readonly record struct InvariantContext(VirtualHost Host, KernelTask Task, string Rule)
+{
+    /// <summary>Reports that the invariant does not hold.</summary>
+    /// <param name="summary">What is wrong.</param>
+    /// <param name="predictedBy">The quirk that predicts it; counts if the host has it.</param>
+    public void Report(string summary, Quirk? predictedBy = null) =>
+        Report(summary, predictedBy is { } quirk && Host.Profile.Has(quirk) ? quirk.Finding() : null);
+
+    /// <summary>Reports that the invariant does not hold.</summary>
+    /// <param name="summary">What is wrong.</param>
+    /// <param name="finding">The finding that predicts it; null if none does.</param>
+    public void Report(string summary, string? finding) =>
+        Task.Checks!.Violations.Add(new Violation(ViolationKind.Invariant, Rule, summary, Task.Name) { Finding = finding });
+}
+
+/// <summary>One statement of invariants.md.</summary>
+/// <param name="id">Its number.</param>
+/// <param name="statement">What must hold, in a line.</param>
+/// <param name="point">Where it must hold.</param>
+public abstract class Invariant(string id, string statement, CheckPoint point)
+{
+    /// <summary>Number in invariants.md.</summary>
+    public string Id { get; } = id;
+
+    /// <summary>What must hold.</summary>
+    public string Statement { get; } = statement;
+
+    /// <summary>Where it must hold.</summary>
+    public CheckPoint Point { get; } = point;
+
+    /// <summary>Looks whether it holds now.</summary>
+    /// <param name="context">What to look at.</param>
+    public abstract void Check(InvariantContext context);
+}

@@ -1,0 +1,87 @@
+using Apvirt.Ap.Architecture;
+using Apvirt.VfioAp.Mdev;
+
+namespace Apvirt.Host.Checks.Invariants;
+
+/// <summary>I01: no queue is assigned to two mdevs.</summary>
+internal sealed class ExclusiveAssignment() : Invariant("I01", "no queue is assigned to two mdevs", CheckPoint.Unlocked)
+{
+    public override void Check(InvariantContext context)
+    {
+        MatrixMdev[] mdevs = [.. context.Host.VfioAp.Matrix.Mdevs];
+        for (int i = 0; i < mdevs.Length; i++)
+        {
+            for (int k = i + 1; k < mdevs.Length; k++)
+            {
+                if (mdevs[i].Matrix.Intersects(mdevs[k].Matrix.Apm, mdevs[k].Matrix.Aqm))
+                    context.Report($"{mdevs[i].Name} and {mdevs[k].Name} have a queue in common", finding: null);
+            }
+        }
+    }
+}
+
+/// <summary>I07: control domains of a guest are assigned and in the host's configuration.</summary>
+internal sealed class ControlDomains() : Invariant("I07", "shadow control domains are assigned and in the host's configuration", CheckPoint.Unlocked)
+{
+    public override void Check(InvariantContext context)
+    {
+        foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs)
+        {
+            if (!mdev.Shadow.Adm.IsSubsetOf(mdev.Matrix.Adm & mdev.Owner.Info.Adm))
+                context.Report($"{mdev.Name} has a control domain that is not assigned or not the host's", finding: null);
+        }
+    }
+}
+
+/// <summary>I08: nothing above the limits is assigned.</summary>
+internal sealed class Limits() : Invariant("I08", "no assigned id is above the limits", CheckPoint.Unlocked)
+{
+    public override void Check(InvariantContext context)
+    {
+        foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs)
+        {
+            if (!mdev.Matrix.Apm.IsSubsetOf(ApMask.UpTo(mdev.MaxAdapter))
+                || !(mdev.Matrix.Aqm | mdev.Matrix.Adm).IsSubsetOf(ApMask.UpTo(mdev.MaxDomain)))
+                context.Report($"{mdev.Name} has an id above the limits", finding: null);
+        }
+    }
+}
+
+/// <summary>I13, I14: what is assigned is not reserved for the host. Looked at while the masks stand still.</summary>
+internal sealed class AssignedNotReserved() : Invariant("I14", "no assigned queue is reserved for the host", CheckPoint.Unlocked)
+{
+    public override void Check(InvariantContext context)
+    {
+        if (context.Host.ApBus.PermsMutex.IsHeld)
+            return;
+        foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs)
+        {
+            if (mdev.Matrix.Intersects(context.Host.ApBus.AdapterMask, context.Host.ApBus.DomainMask))
+                context.Report($"{mdev.Name} has a queue that is reserved for the host", finding: null);
+        }
+    }
+}
+
+/// <summary>I39: instances that can be made and those that exist add up.</summary>
+internal sealed class Instances() : Invariant("I39", "available and existing instances add up", CheckPoint.Rest)
+{
+    public override void Check(InvariantContext context)
+    {
+        int exist = context.Host.MdevBus.Devices().Length;
+        if (context.Host.VfioAp.Parent.AvailableInstances + exist != context.Host.VfioAp.Parent.MaxInstances)
+            context.Report($"{exist} mdevs exist and {context.Host.VfioAp.Parent.AvailableInstances} more can be made", finding: null);
+    }
+}
+
+/// <summary>I41: additions wait only while a scan runs.</summary>
+internal sealed class Deferral() : Invariant("I41", "additions are pending only during a scan", CheckPoint.Rest)
+{
+    public override void Check(InvariantContext context)
+    {
+        foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs)
+        {
+            if (mdev.Additions != default)
+                context.Report($"{mdev.Name} waits for the end of a scan that does not run", finding: null);
+        }
+    }
+}

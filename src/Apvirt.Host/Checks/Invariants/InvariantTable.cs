@@ -1,0 +1,14 @@
+namespace Apvirt.Host.Checks.Invariants;
+
+/// <summary>The invariants that are looked at. Some remember what they saw, so each host has its own.</summary>
+public static class InvariantTable
+{
+    /// <summary>Makes them.</summary>
+    public static IReadOnlyList<Invariant> Create() =>
+    [
+        new ExclusiveAssignment(), new ExclusiveGuestAccess(), new NoHostGuestOverlap(), new ShadowBound(), new HardwareIsShadow(),
+        new UnattachedIsEmpty(), new ControlDomains(), new Limits(), new LinkIffBoundAndAssigned(), new BackPointer(),
+        new ResetBeforeReuse(), new AssignedNotReserved(), new OneMdevPerMachine(), new ReferenceAccounting(), new PinnedNib(),
+        new PinBalance(), new IscReferences(), new Instances(), new Deferral(), new FilterFixpoint(), new BindingConverges(),
+    ];
+}

@@ -1,0 +1,110 @@
+using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Profiles;
+using Apvirt.Host.Guests;
+using Apvirt.Kvm.Interrupts;
+using Apvirt.Kvm.Machines;
+using Apvirt.VfioAp.Matrix;
+using Apvirt.VfioAp.Mdev;
+using Apvirt.VfioAp.Queues;
+
+namespace Apvirt.Host.Checks.Invariants;
+
+/// <summary>I18: references to a VM are those of its file, of open devices and of attached mdevs.</summary>
+internal sealed class ReferenceAccounting() : Invariant("I18", "references to a VM add up", CheckPoint.Rest)
+{
+    public override void Check(InvariantContext context)
+    {
+        foreach (GuestProcess guest in context.Host.Guests.List())
+        {
+            int expected = 1
+                + guest.Devices.Count(d => d.Vfio.Kvm == guest.Machine)
+                + context.Host.VfioAp.Matrix.Mdevs.Count(m => m.Kvm == guest.Machine);
+            if (guest.Machine.References != expected)
+                context.Report($"VM {guest.Name} has {guest.Machine.References} references, expected {expected}", finding: null);
+        }
+    }
+}
+
+/// <summary>What the invariants of interrupts have in common.</summary>
+internal static class BoundQueues
+{
+    internal static IEnumerable<VfioApQueue> Of(MatrixDevice matrix)
+    {
+        for (int apid = 0; apid < ApMask.Size; apid++)
+        {
+            if (matrix.Row(apid) is not { } row)
+                continue;
+            foreach (int apqi in row.Bound)
+                yield return row[apqi]!;
+        }
+    }
+}
+
+/// <summary>I20: while a queue of vfio_ap is armed, the page of its notification byte is pinned.</summary>
+internal sealed class PinnedNib() : Invariant("I20", "the notification byte of an armed queue is pinned", CheckPoint.Unlocked)
+{
+    public override void Check(InvariantContext context)
+    {
+        if (!context.Host.Hardware.HasArmedQueues)
+            return;
+        foreach (VfioApQueue queue in BoundQueues.Of(context.Host.VfioAp.Matrix))
+        {
+            if (!context.Host.Hardware.IsArmedByDriver(queue.Apqn))
+                continue;
+            bool isPinned = queue.Interrupt.Nib != 0 && queue.Mdev?.Vfio.Pins.IsPinned(queue.Interrupt.Nib) == true;
+            if (!isPinned)
+                context.Report($"queue {queue.Apqn} is armed and its notification byte is not pinned", Quirk.GivesUpWhileArmed);
+        }
+    }
+}
+
+/// <summary>I21: a device has pinned exactly the notification bytes of its queues.</summary>
+internal sealed class PinBalance() : Invariant("I21", "pins are those of armed queues", CheckPoint.Rest)
+{
+    public override void Check(InvariantContext context)
+    {
+        MatrixDevice matrix = context.Host.VfioAp.Matrix;
+        if (matrix.Mdevs.All(m => m.Vfio.Pins.Count == 0 && m.Kvm is null))
+            return;
+        Dictionary<MatrixMdev, int> expected = [];
+        foreach (VfioApQueue queue in BoundQueues.Of(matrix))
+        {
+            if (queue.Interrupt.Nib != 0 && queue.Mdev is { } mdev)
+                expected[mdev] = expected.GetValueOrDefault(mdev) + 1;
+        }
+        foreach (MatrixMdev mdev in matrix.Mdevs)
+        {
+            int pins = mdev.Vfio.Pins.Count;
+            if (pins != expected.GetValueOrDefault(mdev))
+                context.Report($"{mdev.Name} has {pins} pages pinned, expected {expected.GetValueOrDefault(mdev)}", mdev.Vfio.Pins.LeakedBy);
+        }
+    }
+}
+
+/// <summary>I22: references to guest subclasses are those of armed queues, and the alert mask shows which there are.</summary>
+internal sealed class IscReferences() : Invariant("I22", "ISC references are those of armed queues", CheckPoint.Rest)
+{
+    public override void Check(InvariantContext context)
+    {
+        MatrixDevice matrix = context.Host.VfioAp.Matrix;
+        if (matrix.Mdevs.All(m => m.Kvm is null))
+            return;
+        Dictionary<(VirtualMachine, int), int> expected = [];
+        foreach (VfioApQueue queue in BoundQueues.Of(matrix))
+        {
+            if (queue.Interrupt.HasIsc && queue.Mdev?.Kvm is { } machine)
+                expected[(machine, queue.Interrupt.Isc)] = expected.GetValueOrDefault((machine, queue.Interrupt.Isc)) + 1;
+        }
+        foreach (VirtualMachine machine in matrix.Mdevs.Select(m => m.Kvm).OfType<VirtualMachine>())
+        {
+            IReadOnlyList<int> counts = machine.Gisa.Counts;
+            for (int isc = 0; isc < Gisa.SubclassCount; isc++)
+            {
+                if (counts[isc] != expected.GetValueOrDefault((machine, isc)))
+                    context.Report($"VM {machine.Name} has {counts[isc]} references to ISC {isc}, expected {expected.GetValueOrDefault((machine, isc))}", machine.Gisa.LeakedBy);
+                if ((counts[isc] > 0) != ((machine.Gisa.AlertMask & (0x80 >> isc)) != 0))
+                    context.Report($"the alert mask of VM {machine.Name} is wrong for ISC {isc}", finding: null);
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Host.Guests;
+using Apvirt.Host.Machines;
+using Apvirt.Host.Traces;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Host.Fuzzing;
+
+/// <summary>How a plan went.</summary>
+/// <param name="Operations">Operations that ended.</param>
+/// <param name="Violations">What no finding predicts.</param>
+/// <param name="Digest">SHA-256 over every operation and its answer in the order in which they ended.</param>
+public sealed record FuzzResult(int Operations, IReadOnlyList<Violation> Violations, string Digest);
+
+/// <summary>Carries out a plan: several tasks at once under the simulation runtime, everything checked.</summary>
+public static class FuzzRun
+{
+    // No operation of a plan waits so long: injected faults end, and user space lets go when it is asked.
+    private static readonly TimeSpan Patience = TimeSpan.FromHours(1);
+
+    /// <summary>Carries out a plan on a host of its own.</summary>
+    /// <param name="plan">The plan.</param>
+    /// <param name="checks">Checks that learn from several runs; made anew if null.</param>
+    /// <param name="stopAtFirst">Whether to end at the first violation that no finding predicts.</param>
+    public static FuzzResult Run(FuzzPlan plan, KernelChecks? checks = null, bool stopAtFirst = true)
+    {
+        checks ??= new KernelChecks(Checks.LockOrder.Declared);
+        if (new TraceReader("plan", Encoding.UTF8.GetBytes(plan.Header)).ReadHeader(out TraceHeader? header) is { } error)
+            throw new ArgumentException(error.ToString(), nameof(plan));
+        SimulationRuntime runtime = new(plan.Seed, preemptive: true) { Checks = checks };
+        KernelTask boot = runtime.CreateTask("boot");
+        ValueTask<VirtualHost> booting = VirtualHost.BootAsync(boot, header!.ToSetup() with { Profile = plan.Profile });
+        VirtualHost host = runtime.Drive(booting);
+        using IncrementalHash digest = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        int done = 0;
+        foreach (IGrouping<int, FuzzStep> round in plan.Steps.GroupBy(step => step.Round))
+        {
+            List<SpawnedTask> running = [];
+            foreach (IGrouping<int, FuzzStep> steps in round.GroupBy(step => step.Task))
+            {
+                FuzzStep[] own = [.. steps];
+                running.Add(runtime.Spawn(string.Create(CultureInfo.InvariantCulture, $"task {steps.Key}"), async task =>
+                {
+                    foreach (FuzzStep step in own)
+                    {
+                        await RunStepAsync(host, task, step, digest);
+                        done++;
+                    }
+                }));
+            }
+            runtime.Advance(TimeSpan.Zero);
+            for (int waits = 0; waits < Patience.TotalMinutes && running.Exists(task => !task.IsCompleted); waits++)
+                runtime.Advance(TimeSpan.FromMinutes(1));
+            runtime.Settle(TimeSpan.FromSeconds(5));
+            if (Stuck(running) is { } stuck)
+            {
+                checks.Violations.Add(new Violation(ViolationKind.Invariant, "V01", stuck, ""));
+                break;
+            }
+            host.Checks!.Ended(boot, Errno.Ok, writesBefore: null);
+            if (stopAtFirst && checks.Violations.ToArray().Any(v => v.Finding is null))
+                break;
+        }
+        StopGuests(runtime, host, boot);
+        host.Checks!.Ended(boot, Errno.Ok, writesBefore: null);
+        Violation[] violations = [.. checks.Violations.ToArray().Where(v => v.Finding is null)];
+        return new FuzzResult(done, violations, Convert.ToHexStringLower(digest.GetHashAndReset()));
+    }
+
+    private static async ValueTask RunStepAsync(VirtualHost host, KernelTask task, FuzzStep step, IncrementalHash digest)
+    {
+        byte[] text = Encoding.UTF8.GetBytes(step.Text);
+        if (TraceReader.ReadSingle(text, out TraceLine? line) is { } error)
+            throw new ArgumentException(error.ToString(), nameof(step));
+        using (line)
+        {
+            Answer answer = await OperationRunner.RunAsync(host, task, line!, new SysfsText());
+            digest.AppendData(Encoding.UTF8.GetBytes(TraceWriter.Format(line!, answer)));
+        }
+        task.ReturnToUser();
+    }
+
+    private static string? Stuck(List<SpawnedTask> running)
+    {
+        SpawnedTask[] stuck = [.. running.Where(task => !task.IsCompleted)];
+        return stuck.Length == 0 ? null
+            : "operations never end: " + string.Join("; ", stuck.Select(s => $"{s.Task.Name} holds {(s.Task.Held.IsEmpty ? "nothing" : string.Join(", ", s.Task.Held.ToArray()))}"));
+    }
+
+    private static void StopGuests(SimulationRuntime runtime, VirtualHost host, KernelTask task)
+    {
+        foreach (GuestProcess guest in host.Guests.List())
+            runtime.TryDrive(host.Guests.StopAsync(task, guest.Name), Patience, out _);
+        runtime.Settle(TimeSpan.FromSeconds(5));
+    }
+}
