@@ -90,6 +90,8 @@ public sealed class CryptoHardware
     {
         using (_gate.Enter())
         {
+            Disarm(_apm & ~apm, _aqm);
+            Disarm(_apm, _aqm & ~aqm);
             _configuration = _configuration with { Apm = apm, Aqm = aqm, Adm = adm };
             _apm = apm;
             _aqm = aqm;
@@ -107,6 +109,8 @@ public sealed class CryptoHardware
             if (Adapter(apid) is not { } adapter)
                 return false;
             adapter.IsConfigured = isConfigured;
+            if (!isConfigured)
+                Disarm(ApMask.Of(apid), ApMask.All);
             return true;
         }
     }
@@ -122,6 +126,8 @@ public sealed class CryptoHardware
             if (Adapter(apid) is not { } adapter)
                 return false;
             adapter.IsCheckstopped = isCheckstopped;
+            if (isCheckstopped)
+                Disarm(ApMask.Of(apid), ApMask.All);
             return true;
         }
     }
@@ -136,7 +142,9 @@ public sealed class CryptoHardware
         {
             if (Adapter(apqn.Apid) is not { } adapter)
                 return false;
-            adapter.State(apqn.Apqi).Code = code;
+            ref QueueState state = ref adapter.State(apqn.Apqi);
+            state.Code = code;
+            state.InterruptEnabled &= code == ApResponse.Normal;
             return true;
         }
     }
@@ -335,6 +343,18 @@ public sealed class CryptoHardware
             psmid = first.Psmid;
             message = first.Reply;
             return Describe(ApResponse.Normal, adapter, ref state, extras);
+        }
+    }
+
+    // A queue that leaves the configuration, is deconfigured or stops cannot interrupt, and comes back disarmed.
+    private void Disarm(in ApMask adapters, in ApMask domains)
+    {
+        foreach (int apid in adapters)
+        {
+            if (_adapters[apid] is not { } adapter)
+                continue;
+            foreach (int apqi in domains)
+                adapter.State(apqi).InterruptEnabled = false;
         }
     }
 

@@ -32,6 +32,8 @@ public enum Quirk
     RequestTriggerSurvivesClose,
     /// <summary>The limits of a new mdev are read from the host's configuration without a lock.</summary>
     UnlockedInitialisation,
+    /// <summary>A new mdev can be opened before it is on the list of mdevs.</summary>
+    OfferedBeforeListed,
     /// <summary>Verifying a reset has no bound.</summary>
     EndlessReset,
     /// <summary>Long matrix texts are cut in the middle of a line.</summary>

@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Tasks;
@@ -30,11 +31,19 @@ public sealed class VfioApMdevDriver : MdevDriver
     public override async ValueTask<Errno> ProbeAsync(KernelTask task, Device device)
     {
         MatrixMdev mdev = (MatrixMdev)device;
-        mdev.Vfio = new VfioDevice($"vfio_ap_mdev {mdev.Name}", mdev, _matrix.Groups.Create(mdev), mdev.Model.Log);
+        // Whoever opens a device that is not on the list yet has a guest that a queue's probe does not find.
+        bool isOfferedFirst = _matrix.Profile.Has(Quirk.OfferedBeforeListed);
+        if (isOfferedFirst)
+            Offer(mdev);
         await mdev.PublishAsync(task);
+        if (!isOfferedFirst)
+            Offer(mdev);
         mdev.AddDriverAttributes(task, MdevAttributes.Table);
         return Errno.Ok;
     }
+
+    private void Offer(MatrixMdev mdev) =>
+        mdev.Vfio = new VfioDevice($"vfio_ap_mdev {mdev.Name}", mdev, _matrix.Groups.Create(mdev), mdev.Model.Log);
 
     /// <inheritdoc/>
     public override async ValueTask RemoveAsync(KernelTask task, Device device)

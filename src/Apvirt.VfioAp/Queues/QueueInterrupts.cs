@@ -50,7 +50,8 @@ internal static class QueueInterrupts
             switch (status.Code)
             {
                 case ApResponse.Normal or ApResponse.OtherwiseChanged:
-                    await AwaitClearAsync(matrix, task, queue);
+                    if (!await IsClearAsync(matrix, task, queue) && !givesUp)
+                        continue;
                     await queue.FreeInterruptResourcesAsync(task);
                     return status;
                 case ApResponse.ResetInProgress or ApResponse.Busy:
@@ -58,7 +59,8 @@ internal static class QueueInterrupts
                     continue;
                 default:
                     Warn(matrix, queue, $"unexpected response code {(int)status.Code:x2} while disabling interrupts");
-                    await queue.FreeInterruptResourcesAsync(task);
+                    if (givesUp || !matrix.Instructions.Tapq(queue.Apqn).InterruptEnabled)
+                        await queue.FreeInterruptResourcesAsync(task);
                     return status;
             }
         }
@@ -119,10 +121,16 @@ internal static class QueueInterrupts
         await mdev.Vfio.Pins.UnpinAsync(task, nib);
     }
 
-    private static async ValueTask AwaitClearAsync(MatrixDevice matrix, KernelTask task, VfioApQueue queue)
+    // Waits for the queue to show that it is disarmed.
+    private static async ValueTask<bool> IsClearAsync(MatrixDevice matrix, KernelTask task, VfioApQueue queue)
     {
-        for (int attempt = 0; attempt < ClearAttempts && matrix.Instructions.Tapq(queue.Apqn).InterruptEnabled; attempt++)
+        for (int attempt = 0; attempt < ClearAttempts; attempt++)
+        {
+            if (!matrix.Instructions.Tapq(queue.Apqn).InterruptEnabled)
+                return true;
             await task.Runtime.DelayAsync(task, RetryInterval);
+        }
+        return false;
     }
 
     private static void Warn(MatrixDevice matrix, VfioApQueue queue, string message)

@@ -172,6 +172,11 @@ public sealed class QueueResets
             await queue.FreeInterruptResourcesAsync(worker);
     }
 
+    // In 6.12 only the codes of a reset that did not begin; without the quirk an unexpected code of TAPQ as well.
+    private bool IsToBeRepeated(ApResponse code) =>
+        code is ApResponse.ResetInProgress or ApResponse.Busy or ApResponse.StateChangeInProgress
+        || (code is not (ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped) && !_matrix.Profile.Has(Quirk.UnexpectedCodeEndsReset));
+
     private bool LookAt(KernelTask worker, VfioApQueue queue, out bool frees)
     {
         ApResponse code = _matrix.Instructions.Tapq(queue.Apqn).Code;
@@ -179,7 +184,7 @@ public sealed class QueueResets
         switch (code)
         {
             case ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped
-                when queue.ReadResetStatus(worker) is not (ApResponse.ResetInProgress or ApResponse.Busy or ApResponse.StateChangeInProgress):
+                when !IsToBeRepeated(queue.ReadResetStatus(worker)):
                 return true;
             case ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped:
             case ApResponse.SecretNotUnique or ApResponse.AssociationFailed:
@@ -191,10 +196,13 @@ public sealed class QueueResets
                 return true;
             default:
                 WarnOfCode(queue, "TAPQ", code);
-                if (_matrix.Profile.Has(Quirk.UnexpectedCodeEndsReset))
-                    frees = LeaksInterrupt(worker, queue);
-                else
+                if (!_matrix.Profile.Has(Quirk.UnexpectedCodeEndsReset))
+                {
+                    // It counts, and is looked at again until it changes or patience ends.
                     queue.SetResetStatus(worker, code);
+                    return false;
+                }
+                frees = LeaksInterrupt(worker, queue);
                 return true;
         }
     }

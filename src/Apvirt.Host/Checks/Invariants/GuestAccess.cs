@@ -94,7 +94,7 @@ internal sealed class UnattachedIsEmpty() : Invariant("I06", "a guest without an
         foreach (VirtualMachine machine in context.Host.Guests.List().Select(g => g.Machine))
         {
             if (machine.Apcb != default && context.Host.VfioAp.Matrix.Mdevs.All(m => m.Kvm != machine))
-                context.Report($"guest {machine.Name} has no mdev and yet has queues", finding: null);
+                context.Report($"guest {machine.Name} has no mdev and yet has queues", Quirk.OfferedBeforeListed);
         }
     }
 }
@@ -152,7 +152,7 @@ internal sealed class OneMdevPerMachine() : Invariant("I15", "a VM has at most o
         foreach (VirtualMachine machine in context.Host.Guests.List().Select(g => g.Machine))
         {
             if (machine.PqapHook is not null && !seen.Contains(machine))
-                context.Report($"VM {machine.Name} has a hook and no mdev", finding: null);
+                context.Report($"VM {machine.Name} has a hook and no mdev", Quirk.OfferedBeforeListed);
         }
     }
 }

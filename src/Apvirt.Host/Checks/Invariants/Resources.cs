@@ -64,7 +64,7 @@ internal sealed class PinBalance() : Invariant("I21", "pins are those of armed q
     public override void Check(InvariantContext context)
     {
         MatrixDevice matrix = context.Host.VfioAp.Matrix;
-        if (matrix.Mdevs.All(m => m.Vfio.Pins.Count == 0 && m.Kvm is null))
+        if (matrix.Mdevs.All(m => !m.IsOffered || (m.Vfio.Pins.Count == 0 && m.Kvm is null)))
             return;
         Dictionary<MatrixMdev, int> expected = [];
         foreach (VfioApQueue queue in BoundQueues.Of(matrix))
@@ -72,7 +72,7 @@ internal sealed class PinBalance() : Invariant("I21", "pins are those of armed q
             if (queue.Interrupt.Nib != 0 && queue.Mdev is { } mdev)
                 expected[mdev] = expected.GetValueOrDefault(mdev) + 1;
         }
-        foreach (MatrixMdev mdev in matrix.Mdevs)
+        foreach (MatrixMdev mdev in matrix.Mdevs.Where(m => m.IsOffered))
         {
             int pins = mdev.Vfio.Pins.Count;
             if (pins != expected.GetValueOrDefault(mdev))
