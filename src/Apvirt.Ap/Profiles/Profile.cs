@@ -31,6 +31,9 @@ public sealed class Profile
     /// <summary>Name of the profile.</summary>
     public string Name { get; }
 
+    /// <summary>Whether the profile's quirks excuse what they break; a test of the checks themselves says no.</summary>
+    public bool PredictsFindings { get; init; } = true;
+
     /// <summary>Whether a quirk is on.</summary>
     /// <param name="quirk">The quirk.</param>
     public bool Has(Quirk quirk) => (_quirks >> (int)quirk & 1) != 0;

@@ -26,7 +26,7 @@ public readonly record struct InvariantContext(VirtualHost Host, KernelTask Task
     /// <param name="summary">What is wrong.</param>
     /// <param name="predictedBy">The quirk that predicts it; counts if the host has it.</param>
     public void Report(string summary, Quirk? predictedBy = null) =>
-        Report(summary, predictedBy is { } quirk && Host.Profile.Has(quirk) ? quirk.Finding() : null);
+        Report(summary, predictedBy is { } quirk && Host.Profile.Has(quirk) && Host.Profile.PredictsFindings ? quirk.Finding() : null);
 
     /// <summary>Reports that the invariant does not hold.</summary>
     /// <param name="summary">What is wrong.</param>

@@ -79,11 +79,27 @@ public sealed class CryptoHardwareTests
     public void AnAcceptedZapqClearsTheInterruptFlagAndARefusedOneDoesNot()
     {
         Aqic(enable: true);
-        _hardware.SetQueueCode(Queue, ApResponse.Checkstopped);
-        Assert.Equal(ApResponse.Checkstopped, _driver.Zapq(Queue).Code);
-        _hardware.SetQueueCode(Queue, ApResponse.Normal);
+        Inject(ApInstruction.Zapq, isSticky: false, ApResponse.Busy);
+        Assert.Equal(ApResponse.Busy, _driver.Zapq(Queue).Code);
         Assert.True(_driver.Tapq(Queue).InterruptEnabled);
         Assert.Equal(ApResponse.Normal, _driver.Zapq(Queue).Code);
+        Assert.False(_driver.Tapq(Queue).InterruptEnabled);
+    }
+
+    [Fact]
+    public void AQueueThatStopsOrLeavesTheConfigurationComesBackDisarmed()
+    {
+        foreach (ApResponse code in (ReadOnlySpan<ApResponse>)[ApResponse.Checkstopped, ApResponse.Deconfigured])
+        {
+            Aqic(enable: true);
+            _hardware.SetQueueCode(Queue, code);
+            _hardware.SetQueueCode(Queue, ApResponse.Normal);
+            Assert.False(_driver.Tapq(Queue).InterruptEnabled);
+        }
+        Aqic(enable: true);
+        QciInfo before = _hardware.Configuration;
+        _hardware.Configure(before.Apm, before.Aqm.Without(Queue.Apqi), before.Adm);
+        _hardware.Configure(before.Apm, before.Aqm, before.Adm);
         Assert.False(_driver.Tapq(Queue).InterruptEnabled);
     }
 
