@@ -1,3 +1,4 @@
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
@@ -17,10 +18,17 @@ public class LockBenchmarks
     [Params("simulation", "production")]
     public string Runtime { get; set; } = "";
 
+    /// <summary>Whether the lock validator looks on.</summary>
+    [Params(false, true)]
+    public bool Checks { get; set; }
+
     [GlobalSetup]
     public void Setup()
     {
-        KernelRuntime runtime = Runtime == "simulation" ? new SimulationRuntime() : new ProductionRuntime(seed: 1);
+        KernelChecks? checks = Checks ? new KernelChecks() : null;
+        KernelRuntime runtime = Runtime == "simulation"
+            ? new SimulationRuntime { Checks = checks }
+            : new ProductionRuntime(seed: 1) { Checks = checks };
         _task = runtime.CreateTask("bench");
     }
 

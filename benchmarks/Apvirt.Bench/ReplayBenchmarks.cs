@@ -1,4 +1,6 @@
+using Apvirt.Host.Checks;
 using Apvirt.Host.Traces;
+using Apvirt.Kernel.Checking;
 using BenchmarkDotNet.Attributes;
 
 namespace Apvirt.Bench;
@@ -10,6 +12,10 @@ public class ReplayBenchmarks
     public const int OperationCount = 44_822;
 
     private readonly List<(string Name, byte[] Text)> _traces = [];
+
+    /// <summary>Whether everything is checked: lock orders, guards, lifetimes, invariants.</summary>
+    [Params(false, true)]
+    public bool Checks { get; set; }
 
     [GlobalSetup]
     public void Setup()
@@ -26,9 +32,10 @@ public class ReplayBenchmarks
     public int ReplayAll()
     {
         int operations = 0;
+        KernelChecks? checks = Checks ? new KernelChecks(LockOrder.Declared) : null;
         foreach ((string name, byte[] text) in _traces)
         {
-            TraceReplayResult result = TraceReplay.Run(name, text);
+            TraceReplayResult result = TraceReplay.Run(name, text, checks: checks);
             if (result.Error is not null || result.Differences.Count > 0)
                 throw new InvalidOperationException($"{name} does not replay");
             operations += result.OperationCount;

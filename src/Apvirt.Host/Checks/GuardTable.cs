@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using Apvirt.Ap;
 using Apvirt.Devices;
 using Apvirt.Kernel.Checking;
@@ -13,4 +14,15 @@ public static class GuardTable
     /// <summary>All rules.</summary>
     public static IReadOnlyList<GuardRule> All { get; } =
         [.. VfioApGuards.All, .. KvmGuards.All, .. VfioGuards.All, .. ApGuards.All, .. DeviceGuards.All];
+
+    private static readonly FrozenDictionary<GuardRule, int> Bits = All.Select((rule, i) => (rule, i)).ToFrozenDictionary(p => p.rule, p => p.i);
+
+    /// <summary>A bit for each rule, so that what was written is a set.</summary>
+    /// <param name="rule">The rule.</param>
+    internal static ulong BitOf(GuardRule rule) => 1UL << Bits[rule];
+
+    /// <summary>The bits of fields by their names; all if none is named.</summary>
+    /// <param name="fields">Names of fields.</param>
+    internal static ulong BitsOf(IReadOnlyList<string> fields) =>
+        fields.Count == 0 ? ulong.MaxValue : All.Where(rule => fields.Contains(rule.Field)).Aggregate(0UL, (bits, rule) => bits | BitOf(rule));
 }

@@ -14,13 +14,17 @@ namespace Apvirt.Host.Checks;
 /// </summary>
 public sealed class HostChecks : ICheckPoints
 {
+    private static readonly ulong BindingBit = GuardTable.BitsOf([.. DeviceGuards.All.Select(rule => rule.Field)]);
+
     private readonly VirtualHost _host;
-    private readonly List<Invariant> _steps = [];
-    private readonly List<Invariant> _unlocked = [];
-    private readonly List<Invariant> _rest = [];
-    private bool _hasStepped;
-    private bool _hasChanged;
-    private bool _isRestless;
+    private readonly List<(Invariant Invariant, ulong Fields)> _steps = [];
+    private readonly List<(Invariant Invariant, ulong Fields)> _unlocked = [];
+    private readonly List<(Invariant Invariant, ulong Fields)> _rest = [];
+
+    // The fields written since the last look at each kind of point, as bits of GuardTable.
+    private ulong _stepWrites;
+    private ulong _unlockedWrites;
+    private ulong _restWrites;
     private bool _isLooking;
 
     /// <summary>Begins to check a host.</summary>
@@ -35,7 +39,7 @@ public sealed class HostChecks : ICheckPoints
                 CheckPoint.Step => _steps,
                 CheckPoint.Unlocked => _unlocked,
                 _ => _rest,
-            }).Add(invariant);
+            }).Add((invariant, GuardTable.BitsOf(invariant.DependsOn)));
         }
         if (host.Model.Runtime.IsSerial)
             host.Model.Runtime.CheckPoints = this;
@@ -47,20 +51,20 @@ public sealed class HostChecks : ICheckPoints
     /// <inheritdoc/>
     public void Written(GuardRule rule)
     {
-        _hasStepped = true;
-        _hasChanged = true;
-        _isRestless = true;
-        if (!DeviceGuards.All.Contains(rule))
+        ulong bit = GuardTable.BitOf(rule);
+        _stepWrites |= bit;
+        _unlockedWrites |= bit;
+        _restWrites |= bit;
+        if ((bit & BindingBit) == 0)
             Writes++;
     }
 
     /// <inheritdoc/>
     public void Released(KernelTask task)
     {
-        if (!_hasStepped || _isLooking)
+        if (_stepWrites == 0 || _isLooking)
             return;
-        _hasStepped = false;
-        Look(_steps, task);
+        Look(_steps, task, ref _stepWrites);
         LookUnlocked(task);
     }
 
@@ -77,10 +81,8 @@ public sealed class HostChecks : ICheckPoints
         if (error != Errno.Ok && writesBefore is { } before && before != Writes)
             new InvariantContext(_host, task, "I30").Report($"an operation that ended with {error} has changed {Writes - before} guarded fields", finding: null);
         LookUnlocked(task);
-        if (!_isRestless || !_host.IsAtRest)
-            return;
-        _isRestless = false;
-        Look(_rest, task);
+        if (_restWrites != 0 && _host.IsAtRest)
+            Look(_rest, task, ref _restWrites);
     }
 
     /// <summary>Looks at everything, under the locks that keep the state still, for a host on several threads.</summary>
@@ -89,26 +91,32 @@ public sealed class HostChecks : ICheckPoints
     {
         await _host.VfioAp.Matrix.GuestsLock.LockAsync(task);
         await _host.VfioAp.Matrix.MdevsLock.LockAsync(task);
-        Look(_steps, task);
-        Look(_unlocked, task);
-        Look(_rest, task);
+        ulong all = ulong.MaxValue;
+        Look(_steps, task, ref all);
+        all = ulong.MaxValue;
+        Look(_unlocked, task, ref all);
+        all = ulong.MaxValue;
+        Look(_rest, task, ref all);
         _host.VfioAp.Matrix.MdevsLock.Unlock(task);
         _host.VfioAp.Matrix.GuestsLock.Unlock(task);
     }
 
     private void LookUnlocked(KernelTask task)
     {
-        if (!_hasChanged || _host.VfioAp.Matrix.GuestsLock.IsHeld || _host.VfioAp.Matrix.MdevsLock.IsHeld)
+        if (_unlockedWrites == 0 || _host.VfioAp.Matrix.GuestsLock.IsHeld || _host.VfioAp.Matrix.MdevsLock.IsHeld)
             return;
-        _hasChanged = false;
-        Look(_unlocked, task);
+        Look(_unlocked, task, ref _unlockedWrites);
     }
 
-    private void Look(List<Invariant> invariants, KernelTask task)
+    private void Look(List<(Invariant Invariant, ulong Fields)> invariants, KernelTask task, ref ulong writes)
     {
         _isLooking = true;
-        foreach (Invariant invariant in invariants)
-            invariant.Check(new InvariantContext(_host, task, invariant.Id));
+        foreach ((Invariant invariant, ulong fields) in invariants)
+        {
+            if ((fields & writes) != 0)
+                invariant.Check(new InvariantContext(_host, task, invariant.Id));
+        }
+        writes = 0;
         _isLooking = false;
     }
 }

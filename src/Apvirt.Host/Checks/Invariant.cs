@@ -50,6 +50,9 @@ public abstract class Invariant(string id, string statement, CheckPoint point)
     /// <summary>Where it must hold.</summary>
     public CheckPoint Point { get; } = point;
 
+    /// <summary>Names of the guarded fields that it depends on: looked at only after one of them was written; all if empty.</summary>
+    public virtual IReadOnlyList<string> DependsOn => [];
+
     /// <summary>Looks whether it holds now.</summary>
     /// <param name="context">What to look at.</param>
     public abstract void Check(InvariantContext context);

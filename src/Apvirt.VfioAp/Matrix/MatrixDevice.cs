@@ -88,6 +88,9 @@ public sealed class MatrixDevice : Device
     /// <inheritdoc/>
     public override AttributeTable Attributes => Table;
 
+    /// <summary>The adapters of which the driver ever had a queue, for observers.</summary>
+    public ApMask KnownAdapters { get; private set; }
+
     /// <summary>The queues of an adapter that the driver has, for observers; null if it never had any.</summary>
     /// <param name="apid">Adapter, 0 to 255.</param>
     public QueueRow? Row(int apid) => _rows.Peek[apid];
@@ -218,8 +221,11 @@ public sealed class MatrixDevice : Device
         locks.Guests.Release();
     }
 
-    internal QueueRow RowFor(UpdateLocks locks, int apid) =>
-        _rows.Change(locks.Task, this, VfioApGuards.Queues)[apid] ??= new QueueRow(this, ApBus.MaxDomain);
+    internal QueueRow RowFor(UpdateLocks locks, int apid)
+    {
+        KnownAdapters = KnownAdapters.With(apid);
+        return _rows.Change(locks.Task, this, VfioApGuards.Queues)[apid] ??= new QueueRow(this, ApBus.MaxDomain);
+    }
 
     // The ways on after an acquisition that had to wait.
     private async ValueTask<UpdateLocks> LockAfterAsync(ValueTask guests, KernelTask task, MatrixMdev? mdev, string file, int line)

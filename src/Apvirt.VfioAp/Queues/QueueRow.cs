@@ -12,6 +12,7 @@ public sealed class QueueRow
     private readonly VfioApQueue?[] _queues;
     private ApMask _bound;
     private ApMask _passable;
+    private ApMask _pointing;
 
     internal QueueRow(MatrixDevice matrix, int maxDomain)
     {
@@ -26,6 +27,9 @@ public sealed class QueueRow
 
     /// <summary>Domains whose queue is bound and did not end its last reset badly.</summary>
     public ref readonly ApMask Passable => ref _passable;
+
+    /// <summary>Domains whose queue is bound and points to an mdev.</summary>
+    public ref readonly ApMask Pointing => ref _pointing;
 
     /// <summary>The queue of a domain, null if the driver has not got it.</summary>
     /// <param name="apqi">Domain, 0 to 255.</param>
@@ -45,7 +49,10 @@ public sealed class QueueRow
         _queues[apqi] = null;
         _bound = _bound.Without(apqi);
         _passable = _passable.Without(apqi);
+        _pointing = _pointing.Without(apqi);
     }
+
+    internal void SetPointing(int apqi, bool points) => _pointing = points ? _pointing.With(apqi) : _pointing.Without(apqi);
 
     internal void SetPassable(int apqi, bool passable) =>
         _passable = passable ? _passable.With(apqi) : _passable.Without(apqi);

@@ -63,7 +63,11 @@ public sealed class VfioApQueue
 
     internal MatrixMdev? ReadMdev(KernelTask task) => _mdev.Read(task, this, VfioApGuards.Back);
 
-    internal void SetMdev(UpdateLocks locks, MatrixMdev? mdev) => _mdev.Write(locks.Task, this, VfioApGuards.Back, mdev);
+    internal void SetMdev(UpdateLocks locks, MatrixMdev? mdev)
+    {
+        _mdev.Write(locks.Task, this, VfioApGuards.Back, mdev);
+        Row.SetPointing(Apqn.Apqi, mdev is not null);
+    }
 
     internal QueueInterrupt ReadInterrupt(KernelTask task) => _interrupt.Read(task, this, VfioApGuards.Interrupt);
 

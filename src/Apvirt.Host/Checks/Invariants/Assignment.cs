@@ -6,6 +6,8 @@ namespace Apvirt.Host.Checks.Invariants;
 /// <summary>I01: no queue is assigned to two mdevs.</summary>
 internal sealed class ExclusiveAssignment() : Invariant("I01", "no queue is assigned to two mdevs", CheckPoint.Unlocked)
 {
+    public override IReadOnlyList<string> DependsOn => ["mdev.matrix"];
+
     public override void Check(InvariantContext context)
     {
         MatrixMdev[] mdevs = [.. context.Host.VfioAp.Matrix.Mdevs];
@@ -23,6 +25,8 @@ internal sealed class ExclusiveAssignment() : Invariant("I01", "no queue is assi
 /// <summary>I07: control domains of a guest are assigned and in the host's configuration.</summary>
 internal sealed class ControlDomains() : Invariant("I07", "shadow control domains are assigned and in the host's configuration", CheckPoint.Unlocked)
 {
+    public override IReadOnlyList<string> DependsOn => ["mdev.matrix", "mdev.shadow", "matrix_dev.info"];
+
     public override void Check(InvariantContext context)
     {
         foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs)
@@ -36,6 +40,8 @@ internal sealed class ControlDomains() : Invariant("I07", "shadow control domain
 /// <summary>I08: nothing above the limits is assigned.</summary>
 internal sealed class Limits() : Invariant("I08", "no assigned id is above the limits", CheckPoint.Unlocked)
 {
+    public override IReadOnlyList<string> DependsOn => ["mdev.matrix"];
+
     public override void Check(InvariantContext context)
     {
         foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs)
@@ -50,6 +56,8 @@ internal sealed class Limits() : Invariant("I08", "no assigned id is above the l
 /// <summary>I13, I14: what is assigned is not reserved for the host. Looked at while the masks stand still.</summary>
 internal sealed class AssignedNotReserved() : Invariant("I14", "no assigned queue is reserved for the host", CheckPoint.Unlocked)
 {
+    public override IReadOnlyList<string> DependsOn => ["mdev.matrix", "apmask/aqmask"];
+
     public override void Check(InvariantContext context)
     {
         if (context.Host.ApBus.PermsMutex.IsHeld)
@@ -65,6 +73,8 @@ internal sealed class AssignedNotReserved() : Invariant("I14", "no assigned queu
 /// <summary>I39: instances that can be made and those that exist add up.</summary>
 internal sealed class Instances() : Invariant("I39", "available and existing instances add up", CheckPoint.Rest)
 {
+    public override IReadOnlyList<string> DependsOn => ["mdev_list", "mdev_list (delete)"];
+
     public override void Check(InvariantContext context)
     {
         int exist = context.Host.MdevBus.Devices().Length;
@@ -76,6 +86,8 @@ internal sealed class Instances() : Invariant("I39", "available and existing ins
 /// <summary>I41: additions wait only while a scan runs.</summary>
 internal sealed class Deferral() : Invariant("I41", "additions are pending only during a scan", CheckPoint.Rest)
 {
+    public override IReadOnlyList<string> DependsOn => ["mdev.apm_add, aqm_add, adm_add"];
+
     public override void Check(InvariantContext context)
     {
         foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs)

@@ -11,6 +11,8 @@ namespace Apvirt.Host.Checks.Invariants;
 /// <summary>I02: no queue is in the control blocks of two guests.</summary>
 internal sealed class ExclusiveGuestAccess() : Invariant("I02", "no queue is in two guests", CheckPoint.Step)
 {
+    public override IReadOnlyList<string> DependsOn => ["guest APCB", "mdev.kvm"];
+
     public override void Check(InvariantContext context)
     {
         VirtualMachine[] machines = [.. context.Host.VfioAp.Matrix.Mdevs.Select(m => m.Kvm).OfType<VirtualMachine>()];
@@ -29,6 +31,8 @@ internal sealed class ExclusiveGuestAccess() : Invariant("I02", "no queue is in 
 /// <summary>I03: a guest has only queues that vfio_ap has. A queue that left the hardware may not be noticed yet.</summary>
 internal sealed class NoHostGuestOverlap() : Invariant("I03", "what a guest has is bound to vfio_ap", CheckPoint.Step)
 {
+    public override IReadOnlyList<string> DependsOn => ["guest APCB", "matrix_dev queues", "mdev.kvm"];
+
     public override void Check(InvariantContext context)
     {
         MatrixDevice matrix = context.Host.VfioAp.Matrix;
@@ -51,6 +55,8 @@ internal sealed class NoHostGuestOverlap() : Invariant("I03", "what a guest has 
 /// <summary>I04: what is plugged is assigned, in the host's configuration, linked, and did not end its last reset badly.</summary>
 internal sealed class ShadowBound() : Invariant("I04", "what is plugged is assigned, configured, linked and passable", CheckPoint.Unlocked)
 {
+    public override IReadOnlyList<string> DependsOn => ["mdev.matrix", "mdev.shadow", "matrix_dev.info", "mdev.qtable", "queue.reset_status"];
+
     public override void Check(InvariantContext context)
     {
         MatrixDevice matrix = context.Host.VfioAp.Matrix;
@@ -73,6 +79,8 @@ internal sealed class ShadowBound() : Invariant("I04", "what is plugged is assig
 /// <summary>I05: the control block of an attached guest is the shadow, as far as its format holds it.</summary>
 internal sealed class HardwareIsShadow() : Invariant("I05", "an attached guest has the shadow", CheckPoint.Unlocked)
 {
+    public override IReadOnlyList<string> DependsOn => ["mdev.shadow", "guest APCB", "mdev.kvm"];
+
     public override void Check(InvariantContext context)
     {
         foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs)
@@ -89,6 +97,8 @@ internal sealed class HardwareIsShadow() : Invariant("I05", "an attached guest h
 /// <summary>I06: a guest without an mdev has nothing.</summary>
 internal sealed class UnattachedIsEmpty() : Invariant("I06", "a guest without an mdev has nothing", CheckPoint.Unlocked)
 {
+    public override IReadOnlyList<string> DependsOn => ["guest APCB", "mdev.kvm"];
+
     public override void Check(InvariantContext context)
     {
         foreach (VirtualMachine machine in context.Host.Guests.List().Select(g => g.Machine))
@@ -102,8 +112,11 @@ internal sealed class UnattachedIsEmpty() : Invariant("I06", "a guest without an
 /// <summary>I11: a queue that was in a guest is reset before another guest gets it. Leaving the configuration cleans it too.</summary>
 internal sealed class ResetBeforeReuse() : Invariant("I11", "a queue is reset before another guest gets it", CheckPoint.Step)
 {
+    public override IReadOnlyList<string> DependsOn => ["guest APCB", "bus configuration"];
+
     private readonly Dictionary<Apqn, (VirtualMachine Owner, int Resets)> _owners = [];
     private readonly Dictionary<VirtualMachine, Apcb> _seen = [];
+    private QciInfo _present = QciInfo.Empty;
 
     public override void Check(InvariantContext context)
     {
@@ -119,8 +132,9 @@ internal sealed class ResetBeforeReuse() : Invariant("I11", "a queue is reset be
                     Take(context, Apqn.Of(apid, apqi), machine);
             }
         }
-        if (_owners.Count == 0)
+        if (_owners.Count == 0 || present == _present)
             return;
+        _present = present;
         foreach (Apqn gone in _owners.Keys.Where(q => !present.Contains(q)).ToArray())
             _owners.Remove(gone);
     }
@@ -137,6 +151,8 @@ internal sealed class ResetBeforeReuse() : Invariant("I11", "a queue is reset be
 /// <summary>I15: a VM has at most one mdev, and its hook is that mdev's.</summary>
 internal sealed class OneMdevPerMachine() : Invariant("I15", "a VM has at most one mdev, which has its hook", CheckPoint.Unlocked)
 {
+    public override IReadOnlyList<string> DependsOn => ["mdev.kvm", "kvm.pqap_hook", "mdev_list", "mdev_list (delete)"];
+
     public override void Check(InvariantContext context)
     {
         HashSet<VirtualMachine> seen = [];

@@ -9,12 +9,14 @@ namespace Apvirt.Host.Checks.Invariants;
 /// <summary>I09: a queue is linked if and only if it is bound and assigned.</summary>
 internal sealed class LinkIffBoundAndAssigned() : Invariant("I09", "linked means bound and assigned", CheckPoint.Unlocked)
 {
+    public override IReadOnlyList<string> DependsOn => ["mdev.qtable", "mdev.matrix", "matrix_dev queues"];
+
     public override void Check(InvariantContext context)
     {
         MatrixDevice matrix = context.Host.VfioAp.Matrix;
         foreach (MatrixMdev mdev in matrix.Mdevs)
         {
-            for (int apid = 0; apid < ApMask.Size; apid++)
+            foreach (int apid in matrix.KnownAdapters)
             {
                 ApMask bound = mdev.Matrix.Apm[apid] && matrix.Row(apid) is { } row ? row.Bound & mdev.Matrix.Aqm : ApMask.None;
                 if (mdev.LinkedDomains(apid) != bound)
@@ -27,20 +29,31 @@ internal sealed class LinkIffBoundAndAssigned() : Invariant("I09", "linked means
 /// <summary>I10: a queue points to the mdev that it is linked to, and to none otherwise.</summary>
 internal sealed class BackPointer() : Invariant("I10", "a queue points to the mdev that has it", CheckPoint.Unlocked)
 {
+    private readonly ApMask[] _said = new ApMask[ApMask.Size];
+
+    public override IReadOnlyList<string> DependsOn => ["mdev.qtable", "queue.mdev", "matrix_dev queues"];
+
     public override void Check(InvariantContext context)
     {
         MatrixDevice matrix = context.Host.VfioAp.Matrix;
-        for (int apid = 0; apid < ApMask.Size; apid++)
+        foreach (int apid in matrix.KnownAdapters)
         {
             if (matrix.Row(apid) is not { } row)
                 continue;
+            ApMask linked = ApMask.None;
+            foreach (MatrixMdev mdev in matrix.Mdevs)
+                linked |= mdev.LinkedDomains(apid);
+            // Queue by queue only to say which one it is, and only once.
+            if (linked == row.Pointing || _said[apid] == (linked ^ row.Pointing))
+                continue;
+            _said[apid] = linked ^ row.Pointing;
             foreach (int apqi in row.Bound)
             {
                 Apqn apqn = Apqn.Of(apid, apqi);
                 MatrixMdev? back = row[apqi]!.Mdev;
                 if (back is not null && !back.IsLinked(apqn))
                     context.Report($"queue {apqn} points to {back.Name}, which it is not linked to", Quirk.StaleQueueLink);
-                else if (back is null && matrix.Mdevs.Any(m => m.IsLinked(apqn)))
+                else if (back is null && linked[apqi])
                     context.Report($"queue {apqn} is linked and points nowhere", finding: null);
             }
         }
@@ -50,6 +63,8 @@ internal sealed class BackPointer() : Invariant("I10", "a queue points to the md
 /// <summary>V02, V03: filtering again changes nothing.</summary>
 internal sealed class FilterFixpoint() : Invariant("V02", "filtering again changes nothing", CheckPoint.Rest)
 {
+    public override IReadOnlyList<string> DependsOn => ["mdev.matrix", "mdev.shadow", "matrix_dev.info", "mdev.qtable", "queue.reset_status"];
+
     public override void Check(InvariantContext context)
     {
         MatrixDevice matrix = context.Host.VfioAp.Matrix;
@@ -84,6 +99,8 @@ internal sealed class FilterFixpoint() : Invariant("V02", "filtering again chang
 /// <summary>V07: a bound queue has a driver of the pool that it belongs to.</summary>
 internal sealed class BindingConverges() : Invariant("V07", "a bound queue has a driver of its pool", CheckPoint.Rest)
 {
+    public override IReadOnlyList<string> DependsOn => ["apmask/aqmask", "device.driver"];
+
     public override void Check(InvariantContext context)
     {
         ApMask adapters = context.Host.ApBus.AdapterMask;

@@ -12,6 +12,8 @@ namespace Apvirt.Host.Checks.Invariants;
 /// <summary>I18: references to a VM are those of its file, of open devices and of attached mdevs.</summary>
 internal sealed class ReferenceAccounting() : Invariant("I18", "references to a VM add up", CheckPoint.Rest)
 {
+    public override IReadOnlyList<string> DependsOn => ["mdev.kvm", "device.open_count, device.kvm"];
+
     public override void Check(InvariantContext context)
     {
         foreach (GuestProcess guest in context.Host.Guests.List())
@@ -30,7 +32,7 @@ internal static class BoundQueues
 {
     internal static IEnumerable<VfioApQueue> Of(MatrixDevice matrix)
     {
-        for (int apid = 0; apid < ApMask.Size; apid++)
+        foreach (int apid in matrix.KnownAdapters)
         {
             if (matrix.Row(apid) is not { } row)
                 continue;
@@ -43,6 +45,8 @@ internal static class BoundQueues
 /// <summary>I20: while a queue of vfio_ap is armed, the page of its notification byte is pinned.</summary>
 internal sealed class PinnedNib() : Invariant("I20", "the notification byte of an armed queue is pinned", CheckPoint.Unlocked)
 {
+    public override IReadOnlyList<string> DependsOn => ["queue.saved_iova, saved_isc", "mappings and pins", "queue.mdev", "matrix_dev queues"];
+
     public override void Check(InvariantContext context)
     {
         if (!context.Host.Hardware.HasArmedQueues)
@@ -61,6 +65,8 @@ internal sealed class PinnedNib() : Invariant("I20", "the notification byte of a
 /// <summary>I21: a device has pinned exactly the notification bytes of its queues.</summary>
 internal sealed class PinBalance() : Invariant("I21", "pins are those of armed queues", CheckPoint.Rest)
 {
+    public override IReadOnlyList<string> DependsOn => ["queue.saved_iova, saved_isc", "mappings and pins", "queue.mdev", "matrix_dev queues"];
+
     public override void Check(InvariantContext context)
     {
         MatrixDevice matrix = context.Host.VfioAp.Matrix;
@@ -84,6 +90,8 @@ internal sealed class PinBalance() : Invariant("I21", "pins are those of armed q
 /// <summary>I22: references to guest subclasses are those of armed queues, and the alert mask shows which there are.</summary>
 internal sealed class IscReferences() : Invariant("I22", "ISC references are those of armed queues", CheckPoint.Rest)
 {
+    public override IReadOnlyList<string> DependsOn => ["queue.saved_iova, saved_isc", "ISC refcount / alert mask", "mdev.kvm", "queue.mdev", "matrix_dev queues"];
+
     public override void Check(InvariantContext context)
     {
         MatrixDevice matrix = context.Host.VfioAp.Matrix;
