@@ -194,16 +194,16 @@ public sealed class CryptoHardware
         return counts;
     }
 
-    /// <summary>How many ZAPQ a queue got from the host's bus and from vfio_ap, for observers.</summary>
+    /// <summary>How often a queue was cleaned: by a ZAPQ of the host or by leaving the configuration, for observers.</summary>
     /// <param name="apqn">The queue.</param>
-    public int HostResetsOf(Apqn apqn)
+    public int CleaningsOf(Apqn apqn)
     {
         using (_gate.Enter())
         {
             if (_adapters[apqn.Apid] is not { } adapter)
                 return 0;
             ref QueueState state = ref adapter.State(apqn.Apqi);
-            return state.BusResets + state.DriverResets;
+            return state.BusResets + state.DriverResets + state.Departures;
         }
     }
 
@@ -354,7 +354,11 @@ public sealed class CryptoHardware
             if (_adapters[apid] is not { } adapter)
                 continue;
             foreach (int apqi in domains)
-                adapter.State(apqi).InterruptEnabled = false;
+            {
+                ref QueueState state = ref adapter.State(apqi);
+                state.InterruptEnabled = false;
+                state.Departures++;
+            }
         }
     }
 

@@ -36,6 +36,9 @@ internal struct QueueState
     internal ApResponse Code;
     internal bool InterruptEnabled;
 
+    // How often the queue left the configuration or stopped, which cleans it as a reset does.
+    internal ushort Departures;
+
     // Whether the queue has an entry among the adapter's extras: faults, requests or times.
     internal bool HasExtras;
     internal int BusResets;

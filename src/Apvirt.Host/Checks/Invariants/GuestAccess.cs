@@ -112,11 +112,10 @@ internal sealed class UnattachedIsEmpty() : Invariant("I06", "a guest without an
 /// <summary>I11: a queue that was in a guest is reset before another guest gets it. Leaving the configuration cleans it too.</summary>
 internal sealed class ResetBeforeReuse() : Invariant("I11", "a queue is reset before another guest gets it", CheckPoint.Step)
 {
-    public override IReadOnlyList<string> DependsOn => ["guest APCB", "bus configuration"];
+    public override IReadOnlyList<string> DependsOn => ["guest APCB"];
 
     private readonly Dictionary<Apqn, (VirtualMachine Owner, int Resets)> _owners = [];
     private readonly Dictionary<VirtualMachine, Apcb> _seen = [];
-    private QciInfo _present = QciInfo.Empty;
 
     public override void Check(InvariantContext context)
     {
@@ -126,22 +125,18 @@ internal sealed class ResetBeforeReuse() : Invariant("I11", "a queue is reset be
             if (mdev.Kvm is not { } machine || (_seen.TryGetValue(machine, out Apcb seen) && seen == machine.Apcb))
                 continue;
             _seen[machine] = machine.Apcb;
-            foreach (int apid in machine.Apcb.Apm)
+            // What the hardware has not got any more, nobody can use; it comes back clean.
+            foreach (int apid in machine.Apcb.Apm & present.Apm)
             {
-                foreach (int apqi in machine.Apcb.Aqm)
+                foreach (int apqi in machine.Apcb.Aqm & present.Aqm)
                     Take(context, Apqn.Of(apid, apqi), machine);
             }
         }
-        if (_owners.Count == 0 || present == _present)
-            return;
-        _present = present;
-        foreach (Apqn gone in _owners.Keys.Where(q => !present.Contains(q)).ToArray())
-            _owners.Remove(gone);
     }
 
     private void Take(InvariantContext context, Apqn apqn, VirtualMachine machine)
     {
-        int resets = context.Host.Hardware.HostResetsOf(apqn);
+        int resets = context.Host.Hardware.CleaningsOf(apqn);
         if (_owners.TryGetValue(apqn, out (VirtualMachine Owner, int Resets) last) && last.Owner != machine && last.Resets == resets)
             context.Report($"guest {machine.Name} gets queue {apqn}, not reset since guest {last.Owner.Name} had it", finding: null);
         _owners[apqn] = (machine, resets);

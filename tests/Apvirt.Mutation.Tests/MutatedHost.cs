@@ -1,0 +1,103 @@
+using System.Reflection;
+using System.Runtime.Loader;
+using Microsoft.CodeAnalysis;
+using Microsoft.CodeAnalysis.CSharp;
+
+namespace Apvirt.Mutation.Tests;
+
+/// <summary>
+/// A host of which one source file was changed: the project is compiled anew in memory and loaded, with everything above
+/// it, apart from the tests' own copy.
+/// </summary>
+internal sealed class MutatedHost : IDisposable
+{
+    private const string Usings = """
+        global using System; global using System.Collections.Generic; global using System.IO; global using System.Linq;
+        global using System.Net.Http; global using System.Threading; global using System.Threading.Tasks;
+        """;
+
+    private readonly Context _context;
+
+    private MutatedHost(Context context) => _context = context;
+
+    internal static string Root
+    {
+        get
+        {
+            DirectoryInfo? at = new(AppContext.BaseDirectory);
+            while (at is not null && !File.Exists(Path.Combine(at.FullName, "Apvirt.slnx")))
+                at = at.Parent;
+            return at!.FullName;
+        }
+    }
+
+    /// <summary>Compiles a project with one text replaced, which must occur exactly once.</summary>
+    internal static MutatedHost Make(string file, string find, string replace)
+    {
+        string project = file[..file.IndexOf('/', StringComparison.Ordinal)];
+        string folder = Path.Combine(Root, "src", project);
+        CSharpParseOptions options = new(LanguageVersion.Preview);
+        List<SyntaxTree> trees = [CSharpSyntaxTree.ParseText(Usings, options)];
+        foreach (string path in Directory.EnumerateFiles(folder, "*.cs", SearchOption.AllDirectories))
+        {
+            string relative = Path.GetRelativePath(Path.Combine(Root, "src"), path);
+            if (relative.Split('/')[1] is "obj" or "bin")
+                continue;
+            string text = File.ReadAllText(path);
+            if (relative == file)
+            {
+                Assert.Equal(2, text.Split(find).Length);
+                text = text.Replace(find, replace, StringComparison.Ordinal);
+            }
+            trees.Add(CSharpSyntaxTree.ParseText(text, options, path));
+        }
+        string[] platform = ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator);
+        CSharpCompilation compilation = CSharpCompilation.Create(
+            project, trees,
+            platform.Where(path => Path.GetFileNameWithoutExtension(path) != project).Select(path => MetadataReference.CreateFromFile(path)),
+            new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, optimizationLevel: OptimizationLevel.Release, allowUnsafe: true, nullableContextOptions: NullableContextOptions.Enable));
+        MemoryStream image = new();
+        Microsoft.CodeAnalysis.Emit.EmitResult result = compilation.Emit(image);
+        Assert.True(result.Success, string.Join('\n', result.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Error)));
+        return new MutatedHost(new Context(project, image.ToArray()));
+    }
+
+    /// <summary>Fuzzes the host until a check finds something; null if none does.</summary>
+    internal string? Fuzz(int episodes)
+    {
+        Assembly host = _context.LoadFromAssemblyName(new AssemblyName("Apvirt.Host"));
+        Assembly ap = _context.LoadFromAssemblyName(new AssemblyName("Apvirt.Ap"));
+        object strict = ap.GetType("Apvirt.Ap.Profiles.Profile")!.GetProperty("Strict")!.GetValue(null)!;
+        MethodInfo make = host.GetType("Apvirt.Host.Fuzzing.FuzzPlan")!.GetMethod("Make")!;
+        MethodInfo run = host.GetType("Apvirt.Host.Fuzzing.FuzzRun")!.GetMethod("Run")!;
+        for (int episode = 0; episode < episodes; episode++)
+        {
+            object plan = make.Invoke(null, [1UL, (long)episode, 480, 8, strict])!;
+            try
+            {
+                object result = run.Invoke(null, [plan, null, true])!;
+                object? first = ((System.Collections.IEnumerable)result.GetType().GetProperty("Violations")!.GetValue(result)!).Cast<object>().FirstOrDefault();
+                if (first is not null)
+                    return first.ToString();
+            }
+            catch (TargetInvocationException bug)
+            {
+                return $"crash: {bug.InnerException!.Message}";
+            }
+        }
+        return null;
+    }
+
+    public void Dispose() => _context.Unload();
+
+    private sealed class Context(string mutated, byte[] image) : AssemblyLoadContext(isCollectible: true)
+    {
+        protected override Assembly? Load(AssemblyName name)
+        {
+            if (name.Name == mutated)
+                return LoadFromStream(new MemoryStream(image));
+            string path = Path.Combine(AppContext.BaseDirectory, name.Name + ".dll");
+            return name.Name!.StartsWith("Apvirt.", StringComparison.Ordinal) && File.Exists(path) ? LoadFromAssemblyPath(path) : null;
+        }
+    }
+}

@@ -1,0 +1,73 @@
+namespace Apvirt.Mutation.Tests;
+
+/// <summary>
+/// Each defect is put into the source, and a short fuzzing run under strict must find it by one of the checks. A mutation
+/// whose text is no longer in the source fails, so the list follows the code.
+/// </summary>
+public sealed class MutationTests
+{
+    private const string M = "Apvirt.VfioAp/Mdev/MatrixMdev";
+    private const string Q = "Apvirt.VfioAp/Queues/";
+
+    public static TheoryData<string, string, string, string> Mutations => new()
+    {
+        { "assign without ap_perms_mutex", $"{M}.Assign.cs", "ApPermsHeld perms = await Owner.ApBus.LockPermsAsync(task);", "ApPermsHeld perms = await Owner.ApBus.LockPermsAsync(task); perms.Release();" },
+        { "ap_perms_mutex inside guests_lock", $"{M}.Assign.cs", "ApPermsHeld perms = await Owner.ApBus.LockPermsAsync(task);\n        UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);", "UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);\n        ApPermsHeld perms = await Owner.ApBus.LockPermsAsync(task);" },
+        { "assignment not checked for other mdevs", $"{M}.Assign.cs", "if (other == this || ", "if (other != null || " },
+        { "reserved queues may be assigned", $"{M}.Assign.cs", "if (Owner.ApBus.OwnsAny(perms, candidate.Apm, candidate.Aqm))", "if (Owner.ApBus.OwnsAny(perms, candidate.Apm, candidate.Aqm) && candidate.Apm.IsEmpty)" },
+        { "assigned queues not linked", $"{M}.Assign.cs", "            LinkAdapter(locks, id, candidate.Aqm);", "            { }" },
+        { "no filter after assigning", $"{M}.Assign.cs", "            await FilterAndUpdateAsync(locks);", "            { }" },
+        { "unassign does not reset", $"{M}.Unassign.cs", "Owner.Resets.Add(Owner.ReadRow(locks.Task, apid)!, plugged);", "if (plugged.IsEmpty) Owner.Resets.Add(Owner.ReadRow(locks.Task, apid)!, plugged);" },
+        { "unassign does not tell the guest", $"{M}.Unassign.cs", "            UpdateGuest(locks.Task);\n        }\n        ValueTask reset", "        }\n        ValueTask reset" },
+        { "links stay after unassigning", $"{M}.Unassign.cs", "            Links(locks)[apid] &= ~leaving;", "            { }" },
+        { "pointer stays after unassigning", $"{M}.Unassign.cs", "                queue.SetMdev(locks, null);", "                { }" },
+        { "armed queue not reset when it leaves unplugged", $"{M}.Unassign.cs", "            else if (queue.ReadInterrupt(locks.Task).IsAny)\n                Owner.Resets.Add(queue);\n", "" },
+        { "close does not clear the masks", $"{M}.Attach.cs", "        machine.ClearMasks(task);\n", "" },
+        { "close leaves the hook", $"{M}.Attach.cs", "        machine.SetPqapHook(task, null);\n", "" },
+        { "close does not reset", $"{M}.Attach.cs", "        CollectLinked(locks.Mdevs);\n        await Owner.Resets.RunAsync(locks.Mdevs);\n        _kvm.Write", "        _kvm.Write" },
+        { "the VM is forgotten before the reset", $"{M}.Attach.cs", "        CollectLinked(locks.Mdevs);\n        await Owner.Resets.RunAsync(locks.Mdevs);\n        _kvm.Write(task, this, VfioApGuards.Kvm, null);", "        _kvm.Write(task, this, VfioApGuards.Kvm, null);\n        CollectLinked(locks.Mdevs);\n        await Owner.Resets.RunAsync(locks.Mdevs);" },
+        { "close leaks its reference", $"{M}.Attach.cs", "        machine.Put(task);\n", "" },
+        { "open takes no reference", $"{M}.Attach.cs", "            machine.TryGet();\n", "" },
+        { "a second mdev for a VM is not refused", $"{M}.Attach.cs", "machine.ReadPqapHook(task) is null ? Errno.Ok : Errno.EPERM", "machine.ReadPqapHook(task) is null ? Errno.Ok : Errno.Ok" },
+        { "open does not fill the control block", $"{M}.Attach.cs", "            UpdateGuest(task);\n        }\n        MatrixDevice.UnlockForKvm", "        }\n        MatrixDevice.UnlockForKvm" },
+        { "AQIC takes no lock", $"{M}.Attach.cs", "        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);\n        ApStatus status", "        MdevsHeld mdevs = new(Owner, task);\n        ApStatus status" },
+        { "unmap leaves queues armed", $"{M}.Attach.cs", "if (nib >= iova && nib - iova < length && (nib != 0 || disarmsAll))", "if (nib >= iova && nib - iova < length && disarmsAll)" },
+        { "ap_config shown without a lock", $"{M}.Config.cs", "if (Owner.Profile.Has(Quirk.UnlockedConfigShow))", "if (text.Length == 0)" },
+        { "filter ignores unlinked queues", $"{M}.Filter.cs", "if (aqm.IsSubsetOf(ReadyDomains(locks.Task, apid)))", "if (aqm.IsSubsetOf(ApMask.All))" },
+        { "filter ignores the host's adapters", $"{M}.Filter.cs", "matrix.Apm & info.Apm", "matrix.Apm" },
+        { "guest not told what the filter did", $"{M}.Filter.cs", "        UpdateGuest(locks.Task);\n        if (withheld", "        if (withheld" },
+        { "guest_matrix read under no lock", $"{M}.Text.cs", "        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);\n        Append(", "        MdevsHeld mdevs = new(Owner, task);\n        Append(" },
+        { "removed mdev stays on the list", $"{M}.Life.cs", "        Owner.Remove(locks, this);\n", "" },
+        { "mdev listed without guests_lock", $"{M}.Life.cs", "        GuestsHeld guests = await Owner.LockGuestsAsync(task);", "        GuestsHeld guests = await Owner.LockGuestsAsync(task); guests.Release();" },
+        { "unplugging leaves the shadow", $"{M}.Life.cs", "SetShadow(locks, shadow with { Apm = shadow.Apm.Without(apid) });", "SetShadow(locks, shadow);" },
+        { "host removal leaves the shadow", $"{M}.Life.cs", "        if (rest == shadow)", "        if (rest != shadow)" },
+        { "probe does not link", $"{M}.Life.cs", "        Link(locks, queue);\n", "" },
+        { "remove does not unlink", "Apvirt.VfioAp/VfioApDriver.cs", "            mdev.Unlink(locks, queue.Apqn);", "            { }" },
+        { "status file deleted under guests_lock", "Apvirt.VfioAp/VfioApDriver.cs", "        await device.RemoveDriverAttributesAsync(task);\n        GuestsHeld guests = await _matrix.LockGuestsAsync(task);", "        GuestsHeld guests = await _matrix.LockGuestsAsync(task);\n        await device.RemoveDriverAttributesAsync(task);" },
+        { "probe keeps its locks", "Apvirt.VfioAp/VfioApDriver.cs", "            await mdev.QueueArrivedAsync(locks, queue);\n        locks.Release();", "            await mdev.QueueArrivedAsync(locks, queue);\n        locks.ReleaseInner();" },
+        { "in_use finds nothing", "Apvirt.VfioAp/VfioApDriver.cs", "            error = Errno.EADDRINUSE;", "            error = Errno.Ok;" },
+        { "a new interrupt forgets the old one", $"{Q}QueueInterrupts.cs", "                await queue.FreeInterruptResourcesAsync(task);\n                queue.SetInterrupt(task, new QueueInterrupt(nib, isc));", "                queue.SetInterrupt(task, new QueueInterrupt(nib, isc));" },
+        { "a failed registration keeps the page", $"{Q}QueueInterrupts.cs", "        machine.Gisa.Unregister(task, isc);\n        await mdev.Vfio.Pins.UnpinAsync(task, nib);", "        machine.Gisa.Unregister(task, isc);" },
+        { "subclass not given back", $"{Q}QueueInterrupts.cs", "            mdev?.ReadKvm(task)?.Gisa.Unregister(task, interrupt.Isc);", "            { }" },
+        { "inner lock released last", "Apvirt.VfioAp/Matrix/UpdateLocks.cs", "        Mdevs.Release();\n        _kvmLock?.Unlock(Task);", "        _kvmLock?.Unlock(Task);\n        Mdevs.Release();" },
+        { "kvm->lock after mdevs_lock", "Apvirt.VfioAp/Matrix/MatrixDevice.cs", "        await machine.Lock.LockAsync(task, file, line);\n        await machine.HookLock.LockWriteAsync(task, file, line);\n        await MdevsLock.LockAsync(task, file, line);", "        await MdevsLock.LockAsync(task, file, line);\n        await machine.Lock.LockAsync(task, file, line);\n        await machine.HookLock.LockWriteAsync(task, file, line);" },
+        { "no kvm->lock for an update", "Apvirt.VfioAp/Matrix/MatrixDevice.cs", "KernelMutex? kvmLock = mdev?.ReadKvm(task)?.Lock;", "KernelMutex? kvmLock = mdev?.ReadKvm(task) is null ? null : null;" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Mutations))]
+    public void A_defect_is_found(string name, string file, string find, string replace)
+    {
+        using MutatedHost host = MutatedHost.Make(file, find, replace);
+        string? found = host.Fuzz(episodes: 40);
+        TestContext.Current.TestOutputHelper?.WriteLine($"{name}: {found}");
+        Assert.True(found is not null, $"no check finds \"{name}\"");
+    }
+
+    [Fact]
+    public void Without_a_defect_nothing_is_found()
+    {
+        using MutatedHost host = MutatedHost.Make($"{M}.cs", "public sealed partial class MatrixMdev", "public sealed partial class MatrixMdev");
+        Assert.Null(host.Fuzz(episodes: 20));
+    }
+}
