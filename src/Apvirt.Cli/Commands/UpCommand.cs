@@ -3,6 +3,7 @@ using Apvirt.Cli.Prompt;
 using Apvirt.Cli.Rendering;
 using Apvirt.Host.Traces;
 using Apvirt.Host.Views;
+using Apvirt.Kernel.Checking;
 
 namespace Apvirt.Cli.Commands;
 
@@ -15,31 +16,33 @@ internal static class UpCommand
     {
         Argument<string> path = new("HOST") { Description = "A description (YAML), or a trace (.jsonl) whose header describes the host." };
         Option<string?> record = new("--record") { Description = "Record what is typed and answered as a trace in this file." };
+        Option<bool> check = CheckOptions.Check();
         Command command = new(
             "up",
             "Bring a host up, show it, and take commands: at a prompt on a terminal, else line by line from the standard input.")
         {
-            path, record,
+            path, record, check,
         };
-        command.SetAction(parsed => Run(parsed.GetValue(path)!, parsed.GetValue(record), io));
+        command.SetAction(parsed => Run(parsed.GetValue(path)!, parsed.GetValue(record), CheckOptions.Create(parsed.GetValue(check)), io));
         return command;
     }
 
-    private static int Run(string path, string? record, CommandIo io)
+    private static int Run(string path, string? record, KernelChecks? checks, CommandIo io)
     {
         if (HostSource.Read(path, io) is not { } source)
             return ExitCodes.BadInput;
         if (!TryCreate(record, io, out StreamWriter? recording))
             return ExitCodes.BadInput;
         using StreamWriter? closing = recording;
-        LiveHost live = LiveHost.Boot(source, recording);
+        LiveHost live = LiveHost.Boot(source, recording, checks);
         if (recording is not null)
             Recording.Begin(recording, path, source, live.Host);
         foreach (string failure in live.Failures)
             io.Error.WriteLine($"{path}: {failure}");
         HostText.Write(io, HostView.Of(live.Host, source.Aliases));
         int status = live.Failures.Count > 0 ? ExitCodes.Differences : ExitCodes.Ok;
-        return Math.Max(status, TakeCommands(new PromptSession(live, io), io));
+        status = Math.Max(status, TakeCommands(new PromptSession(live, io), io));
+        return checks is not null && ViolationText.Write(io, checks) ? Math.Max(status, ExitCodes.Differences) : status;
     }
 
     private static bool TryCreate(string? path, CommandIo io, out StreamWriter? file)

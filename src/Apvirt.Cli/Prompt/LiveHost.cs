@@ -3,6 +3,7 @@ using Apvirt.Devices.Sysfs;
 using Apvirt.Host.Description;
 using Apvirt.Host.Machines;
 using Apvirt.Host.Traces;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Logging;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
@@ -14,12 +15,13 @@ internal sealed class LiveHost
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
-    private readonly ProductionRuntime _runtime = new(seed: 1);
+    private readonly ProductionRuntime _runtime;
     private readonly List<string> _log = [];
     private readonly StreamWriter? _recording;
 
-    private LiveHost(HostSource source, StreamWriter? recording)
+    private LiveHost(HostSource source, StreamWriter? recording, KernelChecks? checks)
     {
+        _runtime = new ProductionRuntime(seed: 1) { Checks = checks };
         Source = source;
         _recording = recording;
         KernelTask task = _runtime.CreateTask("boot");
@@ -34,7 +36,7 @@ internal sealed class LiveHost
     /// <summary>What of the description could not be done.</summary>
     internal IReadOnlyList<string> Failures { get; }
 
-    internal static LiveHost Boot(HostSource source, StreamWriter? recording) => new(source, recording);
+    internal static LiveHost Boot(HostSource source, StreamWriter? recording, KernelChecks? checks = null) => new(source, recording, checks);
 
     /// <summary>Runs one operation; null means that it still sleeps and goes on in the background.</summary>
     internal Answer? Run(TraceLine line, out IReadOnlyList<string> log)
@@ -46,6 +48,8 @@ internal sealed class LiveHost
         lock (_log)
             log = [.. _log];
         Answer? answer = hasEnded ? running.GetAwaiter().GetResult() : null;
+        if (hasEnded && Host.Checks is { } checks && !Host.ApBus.IsScanning)
+            checks.LookAtRestAsync(_runtime.CreateTask("checks")).AsTask().GetAwaiter().GetResult();
         _recording?.WriteLine(TraceWriter.Format(line, answer ?? Answer.Blocked));
         _recording?.Flush();
         return answer;

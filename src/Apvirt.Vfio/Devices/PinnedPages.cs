@@ -26,6 +26,12 @@ public sealed class PinnedPages
     /// <param name="iova">An address in the page.</param>
     public bool IsPinned(ulong iova) => _pages.Peek.ContainsKey(iova >> PageShift);
 
+    /// <summary>Whether a page in a range is pinned, for observers.</summary>
+    /// <param name="iova">First address.</param>
+    /// <param name="length">Number of bytes.</param>
+    public bool IsAnyPinned(ulong iova, ulong length) =>
+        _pages.Peek.Keys.Any(page => (page << PageShift) >= iova && (page << PageShift) - iova < length);
+
     /// <summary>Pins the page of an address for reading and writing.</summary>
     /// <param name="task">The pinning task.</param>
     /// <param name="iova">An address in the page.</param>

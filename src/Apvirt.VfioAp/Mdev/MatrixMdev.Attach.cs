@@ -1,6 +1,7 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Logging;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Interception;
@@ -74,6 +75,8 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
                     await QueueInterrupts.DisableAsync(mdevs, Owner, queue);
             }
         }
+        if (task.Checks is not null && Vfio.Pins.IsAnyPinned(iova, length))
+            ReportPinnedAfterUnmap(task, iova, length);
         mdevs.Release();
     }
 
@@ -138,6 +141,14 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
         locks.Release();
         return error;
     }
+
+    // I23: nothing in the range may stay pinned when the unmap returns.
+    private void ReportPinnedAfterUnmap(KernelTask task, ulong iova, ulong length) =>
+        task.Checks!.Violations.Add(new Violation(
+            ViolationKind.Lifetime, "I23", $"a page in [0x{iova:x}, 0x{iova + length:x}) is pinned after it was unmapped from {Name}", task.Name)
+        {
+            Finding = Vfio.Pins.LeakedBy,
+        });
 
     private async ValueTask<Eventfd?> ReadTriggerAsync(KernelTask task)
     {
