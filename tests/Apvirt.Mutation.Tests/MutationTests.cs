@@ -25,7 +25,6 @@ public sealed class MutationTests
         { "close does not clear the masks", $"{M}.Attach.cs", "        machine.ClearMasks(task);\n", "" },
         { "close leaves the hook", $"{M}.Attach.cs", "        machine.SetPqapHook(task, null);\n", "" },
         { "close does not reset", $"{M}.Attach.cs", "        CollectLinked(locks.Mdevs);\n        await Owner.Resets.RunAsync(locks.Mdevs);\n        _kvm.Write", "        _kvm.Write" },
-        { "the VM is forgotten before the reset", $"{M}.Attach.cs", "        CollectLinked(locks.Mdevs);\n        await Owner.Resets.RunAsync(locks.Mdevs);\n        _kvm.Write(task, this, VfioApGuards.Kvm, null);", "        _kvm.Write(task, this, VfioApGuards.Kvm, null);\n        CollectLinked(locks.Mdevs);\n        await Owner.Resets.RunAsync(locks.Mdevs);" },
         { "close leaks its reference", $"{M}.Attach.cs", "        machine.Put(task);\n", "" },
         { "open takes no reference", $"{M}.Attach.cs", "            machine.TryGet();\n", "" },
         { "a second mdev for a VM is not refused", $"{M}.Attach.cs", "machine.ReadPqapHook(task) is null ? Errno.Ok : Errno.EPERM", "machine.ReadPqapHook(task) is null ? Errno.Ok : Errno.Ok" },
@@ -62,6 +61,28 @@ public sealed class MutationTests
         string? found = host.Fuzz(episodes: 600);
         TestContext.Current.TestOutputHelper?.WriteLine($"{name}: {found}");
         Assert.True(found is not null, $"no check finds \"{name}\"");
+    }
+
+    [Fact]
+    public void M054_an_interception_that_takes_guests_lock_brings_the_cycle_back()
+    {
+        using MutatedHost host = MutatedHost.Make(
+            $"{M}.Attach.cs",
+            "        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);\n        ApStatus status",
+            "        (await Owner.LockGuestsAsync(task)).Release();\n        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);\n        ApStatus status");
+        string found = host.Fuzz(episodes: 600)!;
+        Assert.Contains("guests_lock", found, StringComparison.Ordinal);
+        Assert.Contains("vcpu->mutex", found, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void M056_a_vm_forgotten_before_the_reset_keeps_a_registered_subclass()
+    {
+        using MutatedHost host = MutatedHost.Make(
+            $"{M}.Attach.cs",
+            "        CollectLinked(locks.Mdevs);\n        await Owner.Resets.RunAsync(locks.Mdevs);\n        _kvm.Write(task, this, VfioApGuards.Kvm, null);",
+            "        _kvm.Write(task, this, VfioApGuards.Kvm, null);\n        CollectLinked(locks.Mdevs);\n        await Owner.Resets.RunAsync(locks.Mdevs);");
+        Assert.Contains("I22", host.Fuzz(episodes: 600)!, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -6,6 +6,7 @@ using Apvirt.Devices.Sysfs;
 using Apvirt.Host.Guests;
 using Apvirt.Host.Machines;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
@@ -19,9 +20,9 @@ internal sealed class TestMachine
     internal const string M = "62177883-f1bb-47f0-914d-32a22e3a8804";
     internal const string M2 = "6e5ae7a4-9ee2-4d1e-8b12-7f2f9d3c0001";
 
-    internal TestMachine(int[] adapters, int[] domains, string apmask = "0x0", ulong seed = 0, bool preemptive = false)
+    internal TestMachine(int[] adapters, int[] domains, string apmask = "0x0", ulong seed = 0, bool preemptive = false, KernelChecks? checks = null)
     {
-        Runtime = new SimulationRuntime(seed, preemptive);
+        Runtime = new SimulationRuntime(seed, preemptive) { Checks = checks };
         Task = Runtime.CreateTask("test");
         Host = Runtime.Drive(VirtualHost.BootAsync(Task, new MachineSetup
         {
