@@ -10,6 +10,7 @@ internal static class CommandLine
         An IBM Z AP crypto virtualisation host in user space.
 
         Examples:
+          apvirt shell -- lszcrypt -V                 run a tool that sees a virtual host as /sys
           apvirt up examples/three-guests.yaml        bring a host up and get a prompt
           apvirt show examples/three-guests.yaml      who owns each queue, which guest sees it
           apvirt replay tests/conformance/traces      replay recordings of the real driver
@@ -25,6 +26,7 @@ internal static class CommandLine
     {
         RootCommand root = new(About)
         {
+            ShellCommand.Create(io),
             UpCommand.Create(io),
             ShowCommand.Create(io),
             ReplayCommand.Create(io),

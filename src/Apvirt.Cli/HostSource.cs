@@ -25,6 +25,22 @@ internal sealed class HostSource
     internal Dictionary<string, string> Aliases =>
         Description?.Mdevs.Where(m => m.Alias is not null).ToDictionary(m => m.Uuid, m => m.Alias!, StringComparer.Ordinal) ?? [];
 
+    /// <summary>A small host, for who just wants to look: the two adapters and four domains of the kernel's documentation.</summary>
+    internal static HostSource Small()
+    {
+        const string small = """
+            adapters:
+              - id: 5
+                type: CEX8C
+                serial: 93AABEET
+              - id: 6
+                type: CEX8A
+            domains: [0x0004, 0x0047, 0x00ab, 0x00ff]
+            """;
+        _ = HostDescriptionReader.Read("small", small, out HostDescription? description);
+        return new HostSource(DescribedHost.ToSetup(description!), description, trace: null);
+    }
+
     /// <summary>Reads a source; says on the error output what is wrong with it.</summary>
     internal static HostSource? Read(string path, CommandIo io)
     {

@@ -50,6 +50,8 @@ public enum Errno
     ENOSPC = 28,
     /// <summary>Numerical result out of range.</summary>
     ERANGE = 34,
+    /// <summary>File name too long.</summary>
+    ENAMETOOLONG = 36,
     /// <summary>Too many levels of symbolic links.</summary>
     ELOOP = 40,
     /// <summary>Too many users.</summary>
@@ -60,6 +62,8 @@ public enum Errno
     EADDRINUSE = 98,
     /// <summary>Cannot assign requested address.</summary>
     EADDRNOTAVAIL = 99,
+    /// <summary>Stale file handle.</summary>
+    ESTALE = 116,
 }
 
 /// <summary>Names and texts of <see cref="Errno"/> values.</summary>
@@ -91,11 +95,13 @@ public static class ErrnoText
         Errno.ENOTTY => "Inappropriate ioctl for device",
         Errno.ENOSPC => "No space left on device",
         Errno.ERANGE => "Numerical result out of range",
+        Errno.ENAMETOOLONG => "File name too long",
         Errno.ELOOP => "Too many levels of symbolic links",
         Errno.EUSERS => "Too many users",
         Errno.EOPNOTSUPP => "Operation not supported",
         Errno.EADDRINUSE => "Address already in use",
         Errno.EADDRNOTAVAIL => "Cannot assign requested address",
+        Errno.ESTALE => "Stale file handle",
         _ => throw new ArgumentOutOfRangeException(nameof(errno), errno, message: null),
     };
 }

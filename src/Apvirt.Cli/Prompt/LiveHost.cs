@@ -7,6 +7,7 @@ using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Logging;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
+using Apvirt.Sysfs.Fuse.Serving;
 
 namespace Apvirt.Cli.Prompt;
 
@@ -32,6 +33,9 @@ internal sealed class LiveHost
     internal HostSource Source { get; }
 
     internal VirtualHost Host { get; }
+
+    /// <summary>How calls of other programs enter the host.</summary>
+    internal IKernelEntry KernelEntry => new DirectEntry(_runtime);
 
     /// <summary>What of the description could not be done.</summary>
     internal IReadOnlyList<string> Failures { get; }

@@ -27,7 +27,8 @@ public abstract class Bus : SysfsDirectory
     protected Bus(DeviceModel model, string name) : base(name, model.Tree.Bus, FilesClass)
     {
         Model = model;
-        Add(new BusDevicesDirectory(this));
+        DevicesDirectory = new BusDevicesDirectory(this);
+        Add(DevicesDirectory);
         DriversDirectory = AddDirectory("drivers");
         model.Tree.Bus.Add(this);
     }
@@ -57,6 +58,9 @@ public abstract class Bus : SysfsDirectory
 
     /// <summary>The machine's device model.</summary>
     public DeviceModel Model { get; }
+
+    /// <summary>The <c>devices</c> directory.</summary>
+    public SysfsDirectory DevicesDirectory { get; }
 
     /// <summary>The <c>drivers</c> directory.</summary>
     public SysfsDirectory DriversDirectory { get; }
@@ -125,6 +129,9 @@ public abstract class Bus : SysfsDirectory
             _byName.Remove(device.Name);
         if (!device.IsFoundByItsParent)
             device.Parent!.Remove(device.Name);
+        else
+            Model.Tree.Gone(device.Parent!, device.Name);
+        Model.Tree.Gone(DevicesDirectory, device.Name);
         await device.Files.DeleteAsync(task);
         await DetachAsync(task, device);
         Unlink(device);
@@ -286,6 +293,14 @@ public abstract class Bus : SysfsDirectory
         }
     }
 
+    // The links between a device and its driver go.
+    private void Unlink(Device device, Driver driver)
+    {
+        device.LinkedDriver = null;
+        Model.Tree.Gone(device, "driver");
+        Model.Tree.Gone(driver, device.Name);
+    }
+
     private async ValueTask AttachDiscardAsync(KernelTask task, Device device) => await AttachAsync(task, device);
 
     private async ValueTask<bool> OfferAsync(KernelTask task, Device device)
@@ -308,7 +323,7 @@ public abstract class Bus : SysfsDirectory
             Model.Uevents.Send(device, "bind");
             return Errno.Ok;
         }
-        device.LinkedDriver = null;
+        Unlink(device, driver);
         device.SetDriver(task, null);
         return error;
     }
@@ -317,7 +332,7 @@ public abstract class Bus : SysfsDirectory
     {
         if (device.ReadDriver(task) is not { } driver)
             return;
-        device.LinkedDriver = null;
+        Unlink(device, driver);
         await RemoveFromDeviceAsync(task, device, driver);
         device.SetDriver(task, null);
         Model.Uevents.Send(device, "unbind");
@@ -337,8 +352,13 @@ public abstract class Bus : SysfsDirectory
         public override bool TryFind(ReadOnlySpan<char> name, out SysfsEntry entry)
         {
             Device? device = bus.FindDevice(name);
-            entry = device is null ? default : SysfsEntry.LinkTo(device.Name, device);
-            return device is not null;
+            if (device is not { IsRegistered: true })
+            {
+                entry = default;
+                return false;
+            }
+            entry = SysfsEntry.LinkTo(device.Name, device);
+            return true;
         }
 
         public override IEnumerable<SysfsEntry> List() =>

@@ -166,7 +166,10 @@ public class Device : SysfsDirectory, IUeventSource
     {
         if (_driverAttributes is null)
             return default;
+        AttributeTable gone = _driverAttributes;
         _driverAttributes = null;
+        foreach (SysfsAttribute attribute in gone.Attributes)
+            Model.Tree.Gone(this, attribute.Name);
         return _driverFiles!.DeleteAsync(task);
     }
 

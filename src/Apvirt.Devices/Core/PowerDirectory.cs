@@ -14,6 +14,11 @@ internal sealed class PowerDirectory(Device device) : SysfsDirectory("power", de
         new SysfsAttribute<PowerDirectory>("runtime_suspended_time", static (_, text) => text.Append("0\n"u8)),
     ]);
 
+    // Each look makes an object of its own; they are the same directory.
+    public override bool Equals(object? obj) => obj is PowerDirectory other && ReferenceEquals(other.Parent, Parent);
+
+    public override int GetHashCode() => Parent!.GetHashCode();
+
     public override bool TryFind(ReadOnlySpan<char> name, out SysfsEntry entry)
     {
         entry = default;

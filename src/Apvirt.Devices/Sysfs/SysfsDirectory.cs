@@ -99,7 +99,12 @@ public class SysfsDirectory
     /// <param name="name">Its name.</param>
     public void Remove(string name)
     {
-        _children?.Remove(name);
+        if (_children is null || !_children.Remove(name))
+            return;
+        SysfsDirectory top = this;
+        while (top.Parent is { } above)
+            top = above;
+        (top as SysfsTree.RootDirectory)?.Tree.Gone(this, name);
     }
 
     /// <summary>The text of a link in this directory: relative, as all links in sysfs are (G1).</summary>
@@ -153,10 +158,10 @@ public class SysfsDirectory
                 _entries.Add(name, entry);
         }
 
-        internal void Remove(string name)
+        internal bool Remove(string name)
         {
             lock (_gate)
-                _entries.Remove(name);
+                return _entries.Remove(name);
         }
 
         internal bool TryGet(ReadOnlySpan<char> name, out SysfsEntry entry)

@@ -40,6 +40,11 @@ public readonly struct SysfsEntry
     /// <summary>References that a running show or store of the attribute holds (kn_active).</summary>
     public ActiveReferences? References { get; }
 
+    /// <summary>Whether another entry, found at another moment under the same name, is the same thing.</summary>
+    /// <param name="other">The other entry.</param>
+    public bool IsSameAs(in SysfsEntry other) =>
+        Kind == other.Kind && Directory.Equals(other.Directory) && ReferenceEquals(Attribute, other.Attribute) && ReferenceEquals(References, other.References);
+
     /// <summary>An entry that is a directory.</summary>
     /// <param name="directory">The directory.</param>
     public static SysfsEntry Of(SysfsDirectory directory) =>

@@ -1,4 +1,5 @@
 using Apvirt.Kernel;
+using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Devices.Sysfs;
@@ -23,10 +24,17 @@ public sealed class SysfsFile
     /// <summary>The most bytes of one write that a store sees (G3).</summary>
     public const int WriteLimit = 4096;
 
-    private readonly SysfsEntry _entry;
-    private byte[]? _snapshot;
+    private static readonly LockClass FileClass = new("of->mutex", LockKind.Mutex);
 
-    private SysfsFile(SysfsEntry entry) => _entry = entry;
+    // One call at a time on an open file; outside all that a show or store takes. Guards _text and _isShown.
+    private readonly KernelMutex _mutex = new(FileClass);
+    private SysfsEntry _entry;
+    private SysfsText? _text;
+    private bool _isShown;
+
+    /// <summary>Opens an entry whose access has been checked.</summary>
+    /// <param name="entry">An attribute.</param>
+    public SysfsFile(SysfsEntry entry) => _entry = entry;
 
     /// <summary>The attribute.</summary>
     public SysfsAttribute Attribute => _entry.Attribute!;
@@ -45,6 +53,14 @@ public sealed class SysfsFile
         return error;
     }
 
+    /// <summary>Makes a file that nobody has open any more serve another entry, as a new one would.</summary>
+    /// <param name="entry">An attribute whose access has been checked.</param>
+    public void Reopen(SysfsEntry entry)
+    {
+        _entry = entry;
+        _isShown = false;
+    }
+
     /// <summary>Reads from an offset; offset 0 produces the text anew (G2).</summary>
     /// <param name="task">The reading task.</param>
     /// <param name="offset">Position in bytes.</param>
@@ -52,19 +68,26 @@ public sealed class SysfsFile
     /// <returns>The error, or the number of bytes; fewer than asked for means the end.</returns>
     public async ValueTask<(Errno Error, int Count)> ReadAsync(KernelTask task, long offset, Memory<byte> into)
     {
-        if (offset == 0 || _snapshot is null)
+        await _mutex.LockAsync(task);
+        _text ??= new SysfsText();
+        Errno error = Errno.Ok;
+        int count = 0;
+        if (offset == 0 || !_isShown)
         {
-            SysfsText text = new();
-            Errno error = await ShowAsync(task, _entry, text);
-            if (error != Errno.Ok)
-                return (error, 0);
-            _snapshot = text.Bytes.ToArray();
+            error = await ShowAsync(task, _entry, _text);
+            _isShown = error == Errno.Ok;
         }
-        if (_entry.References!.IsDeleted)
-            return (Errno.ENODEV, 0);
-        int count = (int)Math.Clamp(_snapshot.Length - offset, 0, into.Length);
-        _snapshot.AsMemory((int)Math.Min(offset, _snapshot.Length), count).CopyTo(into);
-        return (Errno.Ok, count);
+        else if (_entry.References!.IsDeleted)
+        {
+            error = Errno.ENODEV;
+        }
+        if (error == Errno.Ok)
+        {
+            count = (int)Math.Clamp(_text.Length - offset, 0, into.Length);
+            _text.Memory.Slice((int)Math.Min(offset, _text.Length), count).CopyTo(into);
+        }
+        _mutex.Unlock(task);
+        return (error, count);
     }
 
     /// <summary>Writes; the offset does not matter (G3).</summary>
@@ -73,7 +96,9 @@ public sealed class SysfsFile
     /// <returns>The error, or the number of bytes taken: all of them, but at most 4096.</returns>
     public async ValueTask<(Errno Error, int Count)> WriteAsync(KernelTask task, ReadOnlyMemory<byte> data)
     {
+        await _mutex.LockAsync(task);
         Errno error = await StoreAsync(task, _entry, data);
+        _mutex.Unlock(task);
         return (error, error == Errno.Ok ? Math.Min(data.Length, WriteLimit) : 0);
     }
 

@@ -11,7 +11,7 @@ public sealed class SysfsTree
     /// <summary>Makes a tree with the standard top directories.</summary>
     public SysfsTree()
     {
-        Root = new SysfsDirectory("sys", parent: null);
+        Root = new RootDirectory(this);
         Bus = Root.AddDirectory("bus");
         Class = Root.AddDirectory("class");
         Devices = Root.AddDirectory("devices");
@@ -36,6 +36,12 @@ public sealed class SysfsTree
 
     /// <summary><c>/sys/module</c></summary>
     public SysfsDirectory Module { get; }
+
+    /// <summary>
+    /// An entry has gone: its directory and its name. Raised when it cannot be found any more and before whatever made it
+    /// go returns, so that whoever serves the tree can forget it. Handlers must not wait.
+    /// </summary>
+    public event Action<SysfsDirectory, string>? EntryGone;
 
     /// <summary>Finds what a path names, following links on the way.</summary>
     /// <param name="path">Absolute path, beginning with <c>/sys</c>.</param>
@@ -90,6 +96,11 @@ public sealed class SysfsTree
         return error == Errno.Ok ? SysfsFile.ShowAsync(task, entry, text) : new ValueTask<Errno>(error);
     }
 
+    /// <summary>Says that an entry has gone.</summary>
+    /// <param name="directory">The directory that it was in.</param>
+    /// <param name="name">Its name.</param>
+    public void Gone(SysfsDirectory directory, string name) => EntryGone?.Invoke(directory, name);
+
     /// <summary>Opens for writing without O_CREAT, writes once and closes.</summary>
     /// <param name="task">The writing task.</param>
     /// <param name="path">Absolute path.</param>
@@ -100,5 +111,11 @@ public sealed class SysfsTree
         if (error == Errno.Ok)
             error = SysfsFile.CheckAccess(entry, SysfsAccess.Write);
         return error == Errno.Ok ? SysfsFile.StoreAsync(task, entry, data) : new ValueTask<Errno>(error);
+    }
+
+    /// <summary>The top, where every directory below finds the tree that it is in.</summary>
+    internal sealed class RootDirectory(SysfsTree tree) : SysfsDirectory("sys", parent: null)
+    {
+        internal SysfsTree Tree { get; } = tree;
     }
 }

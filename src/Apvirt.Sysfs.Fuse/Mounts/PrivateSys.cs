@@ -1,0 +1,153 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Sysfs.Fuse.Native;
+using Apvirt.Sysfs.Fuse.Serving;
+
+namespace Apvirt.Sysfs.Fuse.Mounts;
+
+/// <summary>
+/// Runs a command that sees a tree as <c>/sys</c>. The command and its children are in a mount namespace of their own:
+/// nothing outside changes, and the mounts go with the last of them. What the real <c>/sys</c> has beside the tree stays
+/// visible: buses, classes, devices and modules of other kinds are bound in.
+/// </summary>
+public static class PrivateSys
+{
+    private const string Sys = "/sys";
+
+    /// <summary>Runs a command and waits for its end.</summary>
+    /// <param name="command">What to run, with its environment; shares the caller's terminal unless it says otherwise.</param>
+    /// <param name="mountSys">
+    /// Mounts what the command is to see on the directory given; answers why that failed, or null. It runs on a thread in
+    /// the new namespace, so it must start no thread of its own.
+    /// </param>
+    /// <param name="tree">The tree to which names of the real <c>/sys</c> are added, as places for mounts; null if the mount has them.</param>
+    /// <param name="status">The command's exit status, 128 and the signal's number if one killed it.</param>
+    /// <returns>Why it could not be run; null if it was.</returns>
+    public static string? Run(ProcessStartInfo command, Func<string, string?> mountSys, SysfsTree? tree, out int status)
+    {
+        string? problem = null;
+        int result = 0;
+        // A thread of its own, because a namespace belongs to a thread: this one's must not return to the pool.
+        Thread thread = new(() => problem = RunHere(command, mountSys, tree, out result)) { Name = "apvirt private /sys" };
+        thread.Start();
+        thread.Join();
+        status = result;
+        return problem;
+    }
+
+    private static string? RunHere(ProcessStartInfo command, Func<string, string?> mountSys, SysfsTree? tree, out int status)
+    {
+        status = 0;
+        if (LibC.Unshare(LibC.NewMountNamespace) != 0)
+            return $"a private mount namespace cannot be made: {Marshal.GetLastPInvokeErrorMessage()}; a container needs --cap-add SYS_ADMIN";
+        if (LibC.Mount(source: null, "/", type: null, LibC.MountRecursive | LibC.MountPrivate, 0) != 0)
+            return $"the mounts cannot be made private: {Marshal.GetLastPInvokeErrorMessage()}";
+        using RealSys real = RealSys.Open();
+        if (tree is not null)
+            real.MakePlacesIn(tree);
+        if (mountSys(Sys) is { } problem)
+            return problem;
+        real.BindInto(Sys);
+        using Process? process = TryStart(command, out problem);
+        if (process is null)
+            return problem;
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, context => context.Cancel = true);
+        using PosixSignalRegistration quit = PosixSignalRegistration.Create(PosixSignal.SIGQUIT, context => context.Cancel = true);
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, context =>
+        {
+            context.Cancel = true;
+            process.Kill();
+        });
+        process.WaitForExit();
+        status = process.ExitCode;
+        return null;
+    }
+
+    private static Process? TryStart(ProcessStartInfo command, out string? problem)
+    {
+        problem = null;
+        // The tree is no real sysfs, which is what libudev would like to see.
+        command.Environment["SYSTEMD_DEVICE_VERIFY_SYSFS"] = "0";
+        try
+        {
+            return Process.Start(command);
+        }
+        catch (System.ComponentModel.Win32Exception error)
+        {
+            problem = $"{command.FileName} cannot be run: {error.Message}";
+            return null;
+        }
+    }
+
+    /// <summary>The real <c>/sys</c>, reachable through an open directory after something else is mounted over it.</summary>
+    private sealed class RealSys : IDisposable
+    {
+        private readonly Microsoft.Win32.SafeHandles.SafeFileHandle _top;
+        private readonly List<string> _places = [];
+
+        private RealSys(Microsoft.Win32.SafeHandles.SafeFileHandle top) => _top = top;
+
+        private string Top => $"/proc/thread-self/fd/{_top.DangerousGetHandle()}";
+
+        internal static RealSys Open() => new(LibC.OpenDirectory(Sys));
+
+        /// <summary>Adds an empty directory for each one of the real tree that the other lacks, on its first two levels.</summary>
+        internal void MakePlacesIn(SysfsTree tree)
+        {
+            foreach (string name in NamesIn(Top))
+            {
+                if (!tree.Root.TryFind(name, out SysfsEntry entry))
+                    Add(tree.Root, name, name);
+                else if (!entry.Directory.List().Any())
+                    _places.Add(name);
+                else
+                    MakePlacesIn(entry.Directory, name);
+            }
+        }
+
+        /// <summary>Binds the real directories to their places; those that cannot be stay empty.</summary>
+        internal void BindInto(string directory)
+        {
+            foreach (string place in _places.Count > 0 ? _places : PlacesIn(directory))
+                _ = LibC.Mount($"{Top}/{place}", $"{directory}/{place}", type: null, LibC.MountBind | LibC.MountRecursive, 0);
+        }
+
+        public void Dispose() => _top.Dispose();
+
+        // Where others have made the places: every empty directory on the first two levels that the real tree has too.
+        private List<string> PlacesIn(string directory)
+        {
+            List<string> places = [];
+            foreach (string name in NamesIn(Top))
+            {
+                if (IsEmptyDirectory($"{directory}/{name}"))
+                    places.Add(name);
+                else
+                    places.AddRange(NamesIn($"{Top}/{name}").Select(inner => $"{name}/{inner}").Where(inner => IsEmptyDirectory($"{directory}/{inner}")));
+            }
+            return places;
+        }
+
+        private static bool IsEmptyDirectory(string path) => Directory.Exists(path) && !Directory.EnumerateFileSystemEntries(path).Any();
+
+        private void MakePlacesIn(SysfsDirectory directory, string path)
+        {
+            foreach (string name in NamesIn($"{Top}/{path}"))
+            {
+                if (!directory.TryFind(name, out _))
+                    Add(directory, name, $"{path}/{name}");
+            }
+        }
+
+        private void Add(SysfsDirectory directory, string name, string path)
+        {
+            directory.AddDirectory(name);
+            _places.Add(path);
+        }
+
+        private static IEnumerable<string> NamesIn(string path) => Directory.Exists(path)
+            ? new DirectoryInfo(path).EnumerateDirectories().Where(d => d.LinkTarget is null).Select(d => d.Name)
+            : [];
+    }
+}
