@@ -61,6 +61,8 @@ internal static class ShellCommand
             return Refuse(io, refusal);
         using SysfsMount mounted = mount!;
         string? problem = PrivateSys.Run(command, mounted.MountOn, live.Host.Tree, out int status);
-        return problem is null ? status : Refuse(io, problem);
+        if (problem is not null)
+            io.Error.WriteLine($"apvirt: {problem}");
+        return status;
     }
 }

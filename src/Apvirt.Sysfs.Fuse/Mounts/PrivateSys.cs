@@ -14,6 +14,7 @@ namespace Apvirt.Sysfs.Fuse.Mounts;
 public static class PrivateSys
 {
     private const string Sys = "/sys";
+    private const int NoSuchCommand = 127;
 
     /// <summary>Runs a command and waits for its end.</summary>
     /// <param name="command">What to run, with its environment; shares the caller's terminal unless it says otherwise.</param>
@@ -22,7 +23,7 @@ public static class PrivateSys
     /// the new namespace, so it must start no thread of its own.
     /// </param>
     /// <param name="tree">The tree to which names of the real <c>/sys</c> are added, as places for mounts; null if the mount has them.</param>
-    /// <param name="status">The command's exit status, 128 and the signal's number if one killed it.</param>
+    /// <param name="status">The command's exit status: 128 and the signal's number if one killed it, 127 if there is no such command.</param>
     /// <returns>Why it could not be run; null if it was.</returns>
     public static string? Run(ProcessStartInfo command, Func<string, string?> mountSys, SysfsTree? tree, out int status)
     {
@@ -38,7 +39,7 @@ public static class PrivateSys
 
     private static string? RunHere(ProcessStartInfo command, Func<string, string?> mountSys, SysfsTree? tree, out int status)
     {
-        status = 0;
+        status = NoSuchCommand;
         if (LibC.Unshare(LibC.NewMountNamespace) != 0)
             return $"a private mount namespace cannot be made: {Marshal.GetLastPInvokeErrorMessage()}; a container needs --cap-add SYS_ADMIN";
         if (LibC.Mount(source: null, "/", type: null, LibC.MountRecursive | LibC.MountPrivate, 0) != 0)
@@ -46,6 +47,9 @@ public static class PrivateSys
         using RealSys real = RealSys.Open();
         if (tree is not null)
             real.MakePlacesIn(tree);
+        // Some tools look for the tree in the list of mounts, by its type; in a container there may be none.
+        if (!IsSysfsListed())
+            _ = LibC.Mount("sysfs", Sys, "sysfs", 0, 0);
         if (mountSys(Sys) is { } problem)
             return problem;
         real.BindInto(Sys);
@@ -63,6 +67,8 @@ public static class PrivateSys
         status = process.ExitCode;
         return null;
     }
+
+    private static bool IsSysfsListed() => File.ReadLines("/proc/thread-self/mounts").Any(line => line.Split(' ') is [_, Sys, "sysfs", ..]);
 
     private static Process? TryStart(ProcessStartInfo command, out string? problem)
     {
