@@ -27,6 +27,10 @@ public sealed class Answer
     /// <param name="errno">The error.</param>
     public static Answer Of(Errno errno) => new Answer { Error = errno }.Add("result", new TextValue(Word(errno)));
 
+    /// <summary>An answer that is the text of an attribute.</summary>
+    /// <param name="text">The text; may belong to a page that is used again after the answer was read.</param>
+    public static Answer Of(ReadOnlyMemory<byte> text) => new Answer().Add("value", new TextValue(text));
+
     /// <summary>Adds a field.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="value">Its value.</param>

@@ -83,7 +83,7 @@ internal static class TraceOperations
     private static async ValueTask<Answer> ReadAsync(OperationContext c)
     {
         Errno error = await c.Host.Tree.ReadAsync(c.Task, c.Fields.Text("path"), c.Page);
-        return error == Errno.Ok ? new Answer().Add("value", new TextValue(c.Page.Memory)) : Answer.Of(error);
+        return error == Errno.Ok ? Answer.Of(c.Page.Memory) : Answer.Of(error);
     }
 
     private static ValueTask<Answer> DriverOf(OperationContext c)

@@ -30,13 +30,15 @@ public static class TraceReplay
     /// <param name="answered">Called for each operation with its answer, good during the call.</param>
     /// <param name="profile">Whose quirks apply; those of the recorded kernel if null.</param>
     /// <param name="checks">What is checked meanwhile; null if nothing is.</param>
+    /// <param name="files">Makes another way to the host's files; they are read and written in its tree if null.</param>
     public static TraceReplayResult Run(
-        string file, ReadOnlyMemory<byte> text, Action<TraceLine, Answer>? answered = null, Profile? profile = null, KernelChecks? checks = null)
+        string file, ReadOnlyMemory<byte> text, Action<TraceLine, Answer>? answered = null, Profile? profile = null, KernelChecks? checks = null,
+        Func<TraceSession, ITraceFiles>? files = null)
     {
         TraceReader reader = new(file, text);
         if (reader.ReadHeader(out TraceHeader? header) is { } badHeader)
             return new TraceReplayResult(file, "", 0, [], badHeader);
-        TraceSession session = new(header!.ToSetup() with { Profile = profile ?? Profile.Linux612 }, checks);
+        TraceSession session = new(header!.ToSetup() with { Profile = profile ?? Profile.Linux612 }, checks, files);
         List<TraceDifference> differences = [];
         int count = 0;
         while (true)

@@ -135,6 +135,11 @@ public sealed class SimulationRuntime : KernelRuntime
         return task.IsCompleted;
     }
 
+    /// <summary>Lets everything run that can, until something holds that others wait for.</summary>
+    /// <param name="until">Whether it holds.</param>
+    /// <param name="horizon">How far virtual time may move.</param>
+    public void Run(Func<bool> until, TimeSpan horizon) => RunUntil(until, horizon);
+
     /// <summary>Lets what is under way come to rest: runs until nothing can run and no timer is due within a window.</summary>
     /// <param name="window">How far the next timer must be away.</param>
     public void Settle(TimeSpan window)
