@@ -6,5 +6,11 @@ if (args is ["--memory"])
     MemoryReport.Print(Console.Out);
     return;
 }
+if (args is ["--mount"])
+{
+    MountReport.Print(Console.Out);
+    return;
+}
 BenchmarkSwitcher.FromAssembly(typeof(BenchConfig).Assembly).Run(args.Length == 0 ? ["--filter", "*"] : args, new BenchConfig());
 MemoryReport.Print(Console.Out);
+MountReport.Print(Console.Out);
