@@ -13,6 +13,8 @@ internal static class CommandLine
           apvirt shell -- lszcrypt -V                 run a tool that sees a virtual host as /sys
           apvirt up examples/three-guests.yaml        bring a host up and get a prompt
           apvirt show examples/three-guests.yaml      who owns each queue, which guest sees it
+          apvirt guest exec g1 -- lszcrypt -V         run a tool inside a guest of the host that is up
+          apvirt hw checkstop 5                       what a service element would do to it
           apvirt replay tests/conformance/traces      replay recordings of the real driver
           apvirt run trace.jsonl                      print this host's answers to a trace
           apvirt fuzz --seed 1 --operations 100000    many callers at once, everything checked
@@ -29,6 +31,10 @@ internal static class CommandLine
             ShellCommand.Create(io),
             UpCommand.Create(io),
             ShowCommand.Create(io),
+            GuestCommand.Create(io),
+            HardwareCommand.Create(io),
+            EventsCommand.Create(io),
+            DownCommand.Create(io),
             ReplayCommand.Create(io),
             RunCommand.Create(io),
             FuzzCommand.Create(io),

@@ -32,6 +32,13 @@ public sealed partial class ApBus
         RearmScanTimer();
     }
 
+    /// <summary>The machine is switched off: no scan begins by itself any more.</summary>
+    public void StopScanning()
+    {
+        _isStopped = true;
+        _scanTimer.Cancel();
+    }
+
     private async ValueTask TimerScanAsync(KernelTask task)
     {
         if (_runningScan is null)
@@ -40,7 +47,7 @@ public sealed partial class ApBus
 
     private void RearmScanTimer()
     {
-        if (_options.ScansByTimer)
+        if (_options.ScansByTimer && !_isStopped)
             _scanTimer.Set(TimeSpan.FromSeconds(ConfigTimeSeconds));
     }
 

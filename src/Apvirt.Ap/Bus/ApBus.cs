@@ -35,6 +35,7 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
     private readonly SortedDictionary<int, ApCard> _cards = [];
     private readonly ApQueue?[]?[] _queues = new ApQueue?[ApMask.Size][];
     private readonly KernelTimer _scanTimer;
+    private volatile bool _isStopped;
 
     // L5, inside device_lock. Guards _apmask and _aqmask.
     private Guarded<ApMask> _apmask;

@@ -70,6 +70,17 @@ public sealed class CryptoHardware
         }
     }
 
+    /// <summary>Takes an adapter out of the machine, after it was taken out of the configuration.</summary>
+    /// <param name="apid">Adapter, 0 to 255.</param>
+    public void RemoveAdapter(int apid)
+    {
+        using (_gate.Enter())
+        {
+            _types[apid] = null;
+            _adapters[apid] = null;
+        }
+    }
+
     /// <summary>The kind of an adapter, null if there is none.</summary>
     /// <param name="apid">Adapter, 0 to 255.</param>
     public AdapterType? TypeOf(int apid) => _types[apid];

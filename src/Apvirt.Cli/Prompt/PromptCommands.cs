@@ -26,6 +26,7 @@ internal sealed class PromptCommands(LiveHost live)
         new("ls", "PATH", "list a directory"),
         new("driver", "DEVICE", "which driver a device has", (_, w) => w.Count == 1 ? Make("driver", ("device", w[0])) : null),
         new("guest start", "NAME MDEV [no-req-irq] [no-ap] [no-gisa] [no-kvm] [protected] [mem=BYTES]", "start a guest, or plug the device in", (c, w) => c.StartGuest(w)),
+        new("guest list", "", "list the guests"),
         new("guest stop", "NAME", "stop a guest", (_, w) => w.Count == 1 ? Make("guest.stop", ("guest", w[0])) : null),
         new("guest detach", "NAME MDEV", "take a device from a guest", (c, w) =>
             w.Count == 2 ? Make("guest.detach", ("guest", w[0]), ("mdev", c.Uuid(w[1]))) : null),
@@ -42,6 +43,8 @@ internal sealed class PromptCommands(LiveHost live)
         new("hw configure", "APID", "configure an adapter on, as a service element does"),
         new("hw deconfigure", "APID", "configure an adapter off"),
         new("hw checkstop", "APID", "checkstop an adapter"),
+        new("hw add", "APID TYPE", "add an adapter, such as 7 CEX8C, and configure it on"),
+        new("hw remove", "APID", "take an adapter out of the machine"),
         new("show", "", "show the host"),
         new("snapshot", "", "print the host as a description"),
         new("help", "[COMMAND]", "print this"),

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using Apvirt.Ap.Bus;
+using Apvirt.Ap.Hardware;
 using Apvirt.Cli.Rendering;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Host.Description;
@@ -26,11 +27,16 @@ internal sealed class PromptSession(LiveHost live, CommandIo io)
     internal int Execute(string line)
     {
         List<string> words = Words.Split(line);
-        if (words.Count == 0 || words[0].StartsWith('#'))
-            return ExitCodes.Ok;
+        return words.Count == 0 || words[0].StartsWith('#') ? ExitCodes.Ok : Execute(words);
+    }
+
+    /// <summary>Carries out a command that is in words already.</summary>
+    /// <returns>Its exit status.</returns>
+    internal int Execute(List<string> words)
+    {
         if (PromptCommands.Find(words, out List<string> arguments) is not { } command)
         {
-            io.Error.WriteLine($"\"{line.Trim()}\": there is no such command; 'help' lists them");
+            io.Error.WriteLine($"\"{string.Join(' ', words)}\": there is no such command; 'help' lists them");
             return ExitCodes.BadInput;
         }
         if (command.Operation is null)
@@ -100,6 +106,11 @@ internal sealed class PromptSession(LiveHost live, CommandIo io)
                 return ExitCodes.Ok;
             case "ls":
                 return arguments.Count == 1 ? List(arguments[0]) : Usage(command);
+            case "guest list":
+                GuestText.Write(io, HostView.Of(live.Host, live.Source.Aliases));
+                return ExitCodes.Ok;
+            case "hw add":
+                return arguments.Count == 2 ? AddAdapter(arguments[0], arguments[1]) : Usage(command);
             case "guest lszcrypt":
                 return arguments.Count == 1 ? ListInGuest(arguments[0]) : Usage(command);
             default:
@@ -109,8 +120,33 @@ internal sealed class PromptSession(LiveHost live, CommandIo io)
         }
     }
 
+    // A service element adds the adapter and configures it on, as one does for a new card.
+    private int AddAdapter(string id, string type)
+    {
+        if (!IdList.TryParse(id, out Ap.Architecture.ApMask ids) || ids.ToList() is not [var apid] || !AdapterType.TryParse(type, out AdapterType? adapter))
+        {
+            io.Error.WriteLine($"hw add: expected an adapter such as 7 and a type such as CEX8C, not \"{id} {type}\"");
+            return ExitCodes.BadInput;
+        }
+        if (live.Host.Hardware.TypeOf(apid) is not null)
+        {
+            io.Error.WriteLine($"adapter 0x{apid:x2} is in this machine already");
+            return ExitCodes.Differences;
+        }
+        live.Host.Hardware.AddAdapter(apid, adapter!);
+        Ap.Architecture.QciInfo now = live.Host.Hardware.Configuration;
+        live.Run(async task =>
+        {
+            await live.Host.ConfigureAsync(task, now.Apm.With(apid), now.Aqm, now.Adm);
+            return true;
+        });
+        return ExitCodes.Ok;
+    }
+
     private int ChangeAdapters(string command, IReadOnlyList<int> ids)
     {
+        if (command == "hw remove")
+            return RemoveAdapters(ids);
         foreach (int apid in ids)
         {
             bool isKnown = command == "hw checkstop"
@@ -124,6 +160,29 @@ internal sealed class PromptSession(LiveHost live, CommandIo io)
         live.Run(async task =>
         {
             await live.Host.ApBus.ScanAsync(task);
+            return true;
+        });
+        return ExitCodes.Ok;
+    }
+
+    private int RemoveAdapters(IReadOnlyList<int> ids)
+    {
+        Ap.Architecture.QciInfo now = live.Host.Hardware.Configuration;
+        Ap.Architecture.ApMask rest = now.Apm;
+        foreach (int apid in ids)
+        {
+            if (!rest[apid])
+            {
+                io.Error.WriteLine($"adapter 0x{apid:x2} is not in the host's configuration");
+                return ExitCodes.Differences;
+            }
+            rest = rest.Without(apid);
+        }
+        live.Run(async task =>
+        {
+            await live.Host.ConfigureAsync(task, rest, now.Aqm, now.Adm);
+            foreach (int apid in ids)
+                live.Host.Hardware.RemoveAdapter(apid);
             return true;
         });
         return ExitCodes.Ok;

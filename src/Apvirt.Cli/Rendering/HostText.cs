@@ -26,12 +26,8 @@ internal static class HostText
             }
             mdevs.Write(io.Out);
         }
-        if (view.Guests.Count == 0)
-            return;
-        Table guests = new("GUEST", "VCPUS", "MEMORY", "QUEUES", "MDEV");
-        foreach (GuestView guest in view.Guests)
-            guests.Add(guest.Name, Text(guest.Vcpus), $"{Text(guest.MemoryMib)} MiB", Text(guest.Queues), string.Join(' ', guest.Mdevs.DefaultIfEmpty("-")));
-        guests.Write(io.Out);
+        if (view.Guests.Count > 0)
+            GuestText.Write(io, view);
     }
 
     private static string GuestHas(MdevView mdev)

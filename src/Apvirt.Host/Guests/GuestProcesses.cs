@@ -137,11 +137,12 @@ public sealed class GuestProcesses
     /// <summary>Boots the AP bus inside a guest: the same bus, on what the guest's control block lets through.</summary>
     /// <param name="task">The task.</param>
     /// <param name="guest">The guest.</param>
+    /// <param name="scansByTimer">Whether the guest looks for changes by itself; <see cref="ApBus.StopScanning"/> ends it.</param>
     /// <returns>The guest's bus with its own tree, scanned once, its default drivers loaded.</returns>
-    public async ValueTask<ApBus> BootGuestBusAsync(KernelTask task, GuestProcess guest)
+    public async ValueTask<ApBus> BootGuestBusAsync(KernelTask task, GuestProcess guest, bool scansByTimer = false)
     {
         DeviceModel model = new(task.Runtime);
-        ApBus bus = new(model, InstructionsOf(guest), firmware: null, new ApBusOptions { ScansByTimer = false });
+        ApBus bus = new(model, InstructionsOf(guest), firmware: null, new ApBusOptions { ScansByTimer = scansByTimer });
         await bus.ScanAsync(task);
         await bus.RegisterDriverAsync(task, new Apvirt.Ap.Drivers.Cex4CardDriver(bus));
         await bus.RegisterDriverAsync(task, new Apvirt.Ap.Drivers.Cex4QueueDriver(bus));

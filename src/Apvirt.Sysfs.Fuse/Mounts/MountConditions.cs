@@ -10,6 +10,9 @@ public static class MountConditions
     /// <summary>Whether the helper that watches over mounts is installed.</summary>
     internal static bool HasWatcher => File.Exists("/usr/bin/fusermount3") || File.Exists("/bin/fusermount3");
 
+    /// <summary>What identifies the mount namespace of the calling thread.</summary>
+    internal static string? Namespace => new FileInfo("/proc/thread-self/ns/mnt").LinkTarget;
+
     /// <summary>What is missing, as a sentence that says what to do; null if nothing is.</summary>
     public static string? WhatIsMissing()
     {

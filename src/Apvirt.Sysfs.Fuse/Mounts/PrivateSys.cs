@@ -37,6 +37,26 @@ public static class PrivateSys
         return problem;
     }
 
+    /// <summary>
+    /// Adds to a tree that is to be mounted elsewhere first the names of the real <c>/sys</c>, so that a command that gets
+    /// to see it finds them.
+    /// </summary>
+    /// <param name="tree">The tree.</param>
+    public static void AddPlacesTo(SysfsTree tree)
+    {
+        using RealSys real = RealSys.Open();
+        real.MakePlacesIn(tree);
+    }
+
+    /// <summary>Makes one directory visible as another, in the mount namespace of the calling thread.</summary>
+    /// <param name="source">What is to be seen.</param>
+    /// <param name="directory">Where.</param>
+    /// <returns>Why it failed; null if it did not.</returns>
+    public static string? Bind(string source, string directory) =>
+        LibC.Mount(source, directory, type: null, LibC.MountBind, 0) == 0
+            ? null
+            : $"{source} cannot be seen as {directory}: {Marshal.GetLastPInvokeErrorMessage()}";
+
     private static string? RunHere(ProcessStartInfo command, Func<string, string?> mountSys, SysfsTree? tree, out int status)
     {
         status = NoSuchCommand;

@@ -23,6 +23,7 @@ public sealed class SysfsMount : IDisposable
     private readonly SysfsServer _server;
     private readonly nint _session;
     private GCHandle _handle;
+    private string? _namespace;
     private int _isDisposed;
 
     private readonly ManualResetEventSlim _isMounted = new();
@@ -106,6 +107,7 @@ public sealed class SysfsMount : IDisposable
         if (LibFuse.SessionMount(_session, directory) != 0)
             return $"{directory} cannot be mounted on; libfuse has said why";
         Directory = directory;
+        _namespace = MountConditions.Namespace;
         _server.Forgetter.Start(_session);
         _isMounted.Set();
         return null;
@@ -118,7 +120,8 @@ public sealed class SysfsMount : IDisposable
             return;
         _server.AbandonCalls();
         LibFuse.SessionExit(_session);
-        if (Directory is not null)
+        // In another namespace the same path is another mount. One in a private namespace goes with that.
+        if (Directory is not null && MountConditions.Namespace == _namespace)
             _ = LibC.Unmount(Directory, LibC.UnmountDetach);
         _isMounted.Set();
         bool hasEnded = _ended.Task.Wait(EndPatience);

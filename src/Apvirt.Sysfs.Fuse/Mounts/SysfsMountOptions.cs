@@ -4,7 +4,7 @@ namespace Apvirt.Sysfs.Fuse.Mounts;
 public sealed record SysfsMountOptions
 {
     /// <summary>What the list of mounts shows as its source.</summary>
-    public string Source { get; init; } = "apvirt";
+    public string Source { get; init; } = "apvirt-host";
 
     /// <summary>
     /// Whether a process of its own watches over the mount and takes it away when this one dies, however it dies. Needs

@@ -1,0 +1,45 @@
+using System.CommandLine;
+using Apvirt.Control;
+
+namespace Apvirt.Cli.Serving;
+
+/// <summary>A host that another process has up, as commands ask it.</summary>
+internal static class RemoteHost
+{
+    /// <summary>The option that names it.</summary>
+    internal static Option<string?> Name()
+    {
+        Option<string?> name = new("--name") { Description = "Name of the host, if it is not \"default\"." };
+        name.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<string?>() is { } given && !ControlSocket.IsName(given))
+                result.AddError($"--name: expected letters, digits, - and _, not \"{given}\"");
+        });
+        return name;
+    }
+
+    /// <summary>Asks the host; says so if there is none.</summary>
+    internal static int Ask(string? name, CommandIo io, Func<ControlClient, int> question)
+    {
+        string host = name ?? ControlSocket.DefaultName;
+        using ControlClient client = new(host);
+        try
+        {
+            return question(client);
+        }
+        catch (HttpRequestException)
+        {
+            io.Error.WriteLine($"apvirt: no host named {host} is up ({ControlSocket.PathOf(host)}); start one with 'apvirt up HOST.yaml'");
+            return ExitCodes.BadInput;
+        }
+    }
+
+    /// <summary>Lets the host carry out a command of its prompt.</summary>
+    internal static int Execute(string? name, CommandIo io, params IReadOnlyList<string> words) => Ask(name, io, client =>
+    {
+        CommandAnswer answer = client.Execute(words);
+        io.Out.Write(answer.Out);
+        io.Error.Write(answer.Error);
+        return answer.Status;
+    });
+}

@@ -1,0 +1,116 @@
+using System.Text.Json;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+
+namespace Apvirt.Control;
+
+/// <summary>The control socket of a host: a small JSON API over HTTP, documented in docs/control-api.md.</summary>
+public sealed class ControlServer : IAsyncDisposable
+{
+    private readonly WebApplication _application;
+    private readonly string _path;
+
+    private ControlServer(WebApplication application, string path)
+    {
+        _application = application;
+        _path = path;
+    }
+
+    /// <summary>Begins to listen.</summary>
+    /// <param name="host">Whom to ask.</param>
+    /// <param name="name">Name of the host; see <see cref="ControlSocket.Prepare"/>.</param>
+    public static async Task<ControlServer> StartAsync(IControlledHost host, string name)
+    {
+        string path = ControlSocket.PathOf(name);
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(path));
+        WebApplication application = builder.Build();
+        Map(application, host);
+        await application.StartAsync();
+        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        return new ControlServer(application, path);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        using CancellationTokenSource soon = new(TimeSpan.FromSeconds(1));
+        try
+        {
+            await _application.StopAsync(soon.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            // A client that still listens to events is cut off.
+        }
+        await _application.DisposeAsync();
+        File.Delete(_path);
+    }
+
+    private static void Map(WebApplication application, IControlledHost host)
+    {
+        application.MapGet("/v1/host", () => Results.Json(host.View(), ControlJson.Options));
+        application.MapPost("/v1/commands", async (HttpRequest request) =>
+        {
+            string[]? words = await ReadAsync<string[]>(request);
+            return words is null
+                ? Results.Json(new { problem = "expected an array of words, such as [\"guest\", \"list\"]" }, ControlJson.Options, statusCode: StatusCodes.Status400BadRequest)
+                : Results.Json(host.Execute(words), ControlJson.Options);
+        });
+        application.MapPost("/v1/operations", async (HttpRequest request) =>
+        {
+            using StreamReader reader = new(request.Body);
+            (string? line, string? problem) = host.Operate(await reader.ReadToEndAsync());
+            return line is null
+                ? Results.Json(new { problem }, ControlJson.Options, statusCode: StatusCodes.Status400BadRequest)
+                : Results.Text(line + "\n", "application/json");
+        });
+        application.MapPost("/v1/guests/{name}/sys", (string name) =>
+        {
+            GuestTree tree = host.MountGuest(name);
+            return Results.Json(tree, ControlJson.Options, statusCode: tree.Directory is null ? StatusCodes.Status409Conflict : StatusCodes.Status200OK);
+        });
+        application.MapGet("/v1/events", async (HttpContext context) =>
+        {
+            context.Response.ContentType = "application/x-ndjson";
+            await context.Response.Body.FlushAsync();
+            try
+            {
+                await foreach (HostEvent happened in host.Events(context.RequestAborted))
+                {
+                    await context.Response.WriteAsync(JsonSerializer.Serialize(happened, ControlJson.Lines) + "\n", context.RequestAborted);
+                    await context.Response.Body.FlushAsync(context.RequestAborted);
+                }
+            }
+            catch (OperationCanceledException)
+            {
+                // The client has seen enough.
+            }
+        });
+        application.MapPost("/v1/down", (HttpContext context) =>
+        {
+            context.Response.OnCompleted(() =>
+            {
+                host.Down();
+                return Task.CompletedTask;
+            });
+            return Results.Json(new { down = true }, ControlJson.Options);
+        });
+    }
+
+    private static async Task<T?> ReadAsync<T>(HttpRequest request)
+    {
+        try
+        {
+            return await JsonSerializer.DeserializeAsync<T>(request.Body, ControlJson.Options);
+        }
+        catch (JsonException)
+        {
+            return default;
+        }
+    }
+
+}
