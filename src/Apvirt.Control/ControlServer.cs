@@ -23,14 +23,18 @@ public sealed class ControlServer : IAsyncDisposable
     /// <param name="name">Name of the host; see <see cref="ControlSocket.Prepare"/>.</param>
     public static async Task<ControlServer> StartAsync(IControlledHost host, string name)
     {
+        // It appears under its name when only its user can open it.
         string path = ControlSocket.PathOf(name);
+        string hidden = path + ".new";
+        File.Delete(hidden);
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(path));
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(hidden));
         WebApplication application = builder.Build();
         Map(application, host);
         await application.StartAsync();
-        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        File.SetUnixFileMode(hidden, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        File.Move(hidden, path);
         return new ControlServer(application, path);
     }
 

@@ -14,7 +14,7 @@ public sealed record CommandAnswer(int Status, string Out, string Error);
 public sealed record GuestTree(string? Directory, string? Problem);
 
 /// <summary>Something that happened.</summary>
-/// <param name="Kind"><c>uevent</c>, <c>queue</c>, <c>mdev</c> or <c>guest</c>.</param>
+/// <param name="Kind"><c>host</c> for the first one, which says that listening has begun, then <c>uevent</c>, <c>queue</c>, <c>mdev</c> or <c>guest</c>.</param>
 /// <param name="Name">What it happened to: a path below <c>/sys</c>, a queue, a UUID, a guest.</param>
 /// <param name="Change">What happened: the action of a uevent, or <c>from -&gt; to</c>.</param>
 /// <param name="Variables">Variables of a uevent; empty for others.</param>

@@ -58,8 +58,8 @@ internal static class UpCommand
             return Refuse(io, occupied);
         HostText.Write(io, HostView.Of(live.Host, source.Aliases));
         StrongBox<bool> isWaiting = new();
-        if (isServed || io.IsTerminal)
-            EndWhenTold(served, isWaiting);
+        // Kept to the end: a registration that is collected listens no more.
+        PosixSignalRegistration[] signals = isServed || io.IsTerminal ? EndWhenTold(served, isWaiting) : [];
         int status = live.Failures.Count > 0 ? ExitCodes.Differences : ExitCodes.Ok;
         PromptSession session = new(live, io);
         status = Math.Max(status, TakeCommands(session, io));
@@ -70,6 +70,9 @@ internal static class UpCommand
             Volatile.Write(ref isWaiting.Value, true);
             served.IsDown.Wait();
         }
+        served.Dispose();
+        foreach (PosixSignalRegistration signal in signals)
+            signal.Dispose();
         return checks is not null && ViolationText.Write(io, checks) ? Math.Max(status, ExitCodes.Differences) : status;
     }
 
@@ -80,16 +83,8 @@ internal static class UpCommand
     }
 
     // A signal, 'apvirt down', or somebody unmounting: nothing may stay behind, also while the prompt waits for a line.
-    private static void EndWhenTold(ServedHost served, StrongBox<bool> isWaiting)
+    private static PosixSignalRegistration[] EndWhenTold(ServedHost served, StrongBox<bool> isWaiting)
     {
-        foreach (PosixSignal signal in (PosixSignal[])[PosixSignal.SIGINT, PosixSignal.SIGTERM, PosixSignal.SIGHUP])
-        {
-            PosixSignalRegistration.Create(signal, context =>
-            {
-                context.Cancel = true;
-                served.Down();
-            });
-        }
         _ = served.IsDown.ContinueWith(
             _ =>
             {
@@ -97,6 +92,12 @@ internal static class UpCommand
                     Environment.Exit(ExitCodes.Ok);
             },
             TaskScheduler.Default);
+        return [.. ((PosixSignal[])[PosixSignal.SIGINT, PosixSignal.SIGTERM, PosixSignal.SIGHUP]).Select(signal =>
+            PosixSignalRegistration.Create(signal, context =>
+            {
+                context.Cancel = true;
+                served.Down();
+            }))];
     }
 
     private static bool TryCreate(string? path, CommandIo io, out StreamWriter? file)

@@ -19,6 +19,7 @@ internal static class HostEvents
         using IDisposable listening = host.Model.Uevents.Listen(uevent => channel.Writer.TryWrite(Of(uevent)));
         using PeriodicTimer timer = new(Interval);
         HostView before = HostView.Of(host);
+        yield return new HostEvent("host", "/sys", "listening", None);
         while (await timer.WaitForNextTickAsync(cancellation))
         {
             while (channel.Reader.TryRead(out HostEvent? happened))
