@@ -27,11 +27,13 @@ public sealed class ErrnoTests
         { Errno.ENOTTY, 25, "Inappropriate ioctl for device" },
         { Errno.ENOSPC, 28, "No space left on device" },
         { Errno.ERANGE, 34, "Numerical result out of range" },
+        { Errno.ENAMETOOLONG, 36, "File name too long" },
         { Errno.ELOOP, 40, "Too many levels of symbolic links" },
         { Errno.EUSERS, 87, "Too many users" },
         { Errno.EOPNOTSUPP, 95, "Operation not supported" },
         { Errno.EADDRINUSE, 98, "Address already in use" },
         { Errno.EADDRNOTAVAIL, 99, "Cannot assign requested address" },
+        { Errno.ESTALE, 116, "Stale file handle" },
     };
 
     [Theory]

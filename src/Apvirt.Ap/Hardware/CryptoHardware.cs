@@ -61,24 +61,16 @@ public sealed class CryptoHardware
     /// <summary>Plugs an adapter in. It shows up in QCI only once its bit is in the configuration.</summary>
     /// <param name="apid">Adapter, 0 to 255.</param>
     /// <param name="type">Its kind.</param>
-    public void AddAdapter(int apid, AdapterType type)
-    {
-        using (_gate.Enter())
-        {
-            _types[apid] = type;
-            _adapters[apid] = null;
-        }
-    }
+    public void AddAdapter(int apid, AdapterType type) => Replace(apid, type);
 
     /// <summary>Takes an adapter out of the machine, after it was taken out of the configuration.</summary>
     /// <param name="apid">Adapter, 0 to 255.</param>
-    public void RemoveAdapter(int apid)
+    public void RemoveAdapter(int apid) => Replace(apid, type: null);
+
+    private void Replace(int apid, AdapterType? type)
     {
         using (_gate.Enter())
-        {
-            _types[apid] = null;
-            _adapters[apid] = null;
-        }
+            (_types[apid], _adapters[apid]) = (type, null);
     }
 
     /// <summary>The kind of an adapter, null if there is none.</summary>

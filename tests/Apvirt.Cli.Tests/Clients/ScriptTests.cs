@@ -130,7 +130,8 @@ public sealed class ScriptTests
     [Fact]
     public void The_exit_status_is_the_commands_and_nothing_stays()
     {
-        string before = File.ReadAllText("/proc/self/mounts");
+        static string[] Mounts() => [.. File.ReadLines("/proc/self/mounts").Where(line => line.Split(' ')[1].StartsWith("/sys", StringComparison.Ordinal))];
+        string[] before = Mounts();
         Assert.Equal(7, Clients.Shell(host: null, "exit 7").Status);
         Assert.Equal(128 + 15, Clients.Shell(host: null, "kill -TERM $$").Status);
         Clients.SkipUnlessMountable();
@@ -138,7 +139,7 @@ public sealed class ScriptTests
         Assert.Equal(127, status);
         Assert.StartsWith("apvirt: /nosuch/command cannot be run: ", error, StringComparison.Ordinal);
         Assert.Equal(2, Clients.Apvirt(["shell", Clients.Example("minimal.yaml"), "ls"]).Status);
-        Assert.Equal(before, File.ReadAllText("/proc/self/mounts"));
+        Assert.Equal(before, Mounts());
     }
 
     [Fact]
