@@ -14,6 +14,7 @@ internal static class CommandLine
           apvirt up examples/three-guests.yaml        bring a host up and get a prompt
           apvirt show examples/three-guests.yaml      who owns each queue, which guest sees it
           apvirt guest exec g1 -- lszcrypt -V         run a tool inside a guest of the host that is up
+          apvirt explain --sysfs /sys 05.0004         why that queue is where it is, on any machine
           apvirt hw checkstop 5                       what a service element would do to it
           apvirt replay tests/conformance/traces      replay recordings of the real driver
           apvirt run trace.jsonl                      print this host's answers to a trace
@@ -31,6 +32,7 @@ internal static class CommandLine
             ShellCommand.Create(io),
             UpCommand.Create(io),
             ShowCommand.Create(io),
+            ExplainCommand.Create(io),
             GuestCommand.Create(io),
             HardwareCommand.Create(io),
             EventsCommand.Create(io),

@@ -1,7 +1,9 @@
 using System.CommandLine;
 using System.Text.Json;
 using Apvirt.Cli.Rendering;
+using Apvirt.Cli.Serving;
 using Apvirt.Host.Description;
+using Apvirt.Host.Explaining;
 using Apvirt.Host.Machines;
 using Apvirt.Host.Traces;
 using Apvirt.Host.Views;
@@ -15,12 +17,43 @@ internal static class ShowCommand
 {
     internal static Command Create(CommandIo io)
     {
-        Argument<string> path = new("HOST|TRACE") { Description = "A description (YAML), or a trace (.jsonl), which is run to its end first." };
+        Argument<string?> path = new("HOST|TRACE")
+        {
+            Description = "A description (YAML), or a trace (.jsonl), which is run to its end first; the host that is up if left out.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        Option<string?> sysfs = ExplainCommand.Sysfs();
+        Option<string?> name = RemoteHost.Name();
         Option<bool> json = new("--json") { Description = "The picture as one JSON object." };
         Option<bool> yaml = new("--yaml") { Description = "The host as it is then, as a description that 'up' takes." };
-        Command command = new("show", "Show a host: the matrix of adapters and domains, cards, mediated devices, guests.") { path, json, yaml };
-        command.SetAction(parsed => Run(parsed.GetValue(path)!, parsed.GetValue(json), parsed.GetValue(yaml), io));
+        Command command = new("show", "Show a host: the matrix of adapters and domains, cards, mediated devices, guests.") { path, sysfs, json, yaml, name };
+        command.SetAction(parsed => parsed.GetValue(path) is { } file
+            ? Run(file, parsed.GetValue(json), parsed.GetValue(yaml), io)
+            : ShowLive(parsed.GetValue(sysfs), parsed.GetValue(name), parsed.GetValue(json), parsed.GetValue(yaml), io));
         return command;
+    }
+
+    private static int ShowLive(string? sysfs, string? name, bool json, bool yaml, CommandIo io)
+    {
+        if (ExplainCommand.Choose(sysfs, name) is not { } directory)
+        {
+            return yaml
+                ? RemoteHost.Execute(name, io, "snapshot")
+                : RemoteHost.Ask(name, io, client => Write(client.View(), json, io));
+        }
+        if (ApSysfs.Read(new DirectorySource(directory)) is { } machine)
+            return Write(SysfsView.Of(machine), json, io);
+        io.Error.WriteLine($"{directory}: {ExplainCommand.NoBus}");
+        return ExitCodes.BadInput;
+    }
+
+    private static int Write(HostView view, bool json, CommandIo io)
+    {
+        if (json)
+            io.Out.WriteLine(JsonSerializer.Serialize(view, JsonText.Options));
+        else
+            HostText.Write(io, view);
+        return ExitCodes.Ok;
     }
 
     private static int Run(string path, bool json, bool yaml, CommandIo io)
@@ -31,10 +64,8 @@ internal static class ShowCommand
             return status;
         if (yaml)
             io.Out.Write(HostDescriptionWriter.Write(DescribedHost.Snapshot(host, source.Aliases)));
-        else if (json)
-            io.Out.WriteLine(JsonSerializer.Serialize(HostView.Of(host, source.Aliases), JsonText.Options));
         else
-            HostText.Write(io, HostView.Of(host, source.Aliases));
+            Write(HostView.Of(host, source.Aliases), json, io);
         return status;
     }
 

@@ -46,6 +46,7 @@ internal sealed class PromptCommands(LiveHost live)
         new("hw add", "APID TYPE", "add an adapter, such as 7 CEX8C, and configure it on"),
         new("hw remove", "APID", "take an adapter out of the machine"),
         new("show", "", "show the host"),
+        new("explain", "APQN|UUID|GUEST [--json]", "say why it has what it has, and what would change that"),
         new("snapshot", "", "print the host as a description"),
         new("help", "[COMMAND]", "print this"),
         new("quit", "", "end"),

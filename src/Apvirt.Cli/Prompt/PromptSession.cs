@@ -2,9 +2,11 @@ using System.Text;
 using System.Text.Json.Nodes;
 using Apvirt.Ap.Bus;
 using Apvirt.Ap.Hardware;
+using Apvirt.Cli.Commands;
 using Apvirt.Cli.Rendering;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Host.Description;
+using Apvirt.Host.Explaining;
 using Apvirt.Host.Guests;
 using Apvirt.Host.Traces;
 using Apvirt.Host.Views;
@@ -101,6 +103,8 @@ internal sealed class PromptSession(LiveHost live, CommandIo io)
             case "show":
                 HostText.Write(io, HostView.Of(live.Host, live.Source.Aliases));
                 return ExitCodes.Ok;
+            case "explain":
+                return arguments is [_] or [_, "--json"] ? Explain(arguments[0], arguments.Count == 2) : Usage(command);
             case "snapshot":
                 io.Out.Write(HostDescriptionWriter.Write(DescribedHost.Snapshot(live.Host, live.Source.Aliases)));
                 return ExitCodes.Ok;
@@ -118,6 +122,14 @@ internal sealed class PromptSession(LiveHost live, CommandIo io)
                     ? ChangeAdapters(command.Name, ids.ToList())
                     : Usage(command);
         }
+    }
+
+    private int Explain(string subject, bool json)
+    {
+        TreeSource source = new(live.Host.Tree, (path, text) => live.Run(task => live.Host.Tree.ReadAsync(task, path, text)));
+        Dictionary<string, IReadOnlyList<string>> guests = live.Host.Guests.List().ToDictionary(
+            guest => guest.Name, IReadOnlyList<string> (guest) => [.. guest.Devices.Select(device => device.Name)], StringComparer.Ordinal);
+        return ExplainCommand.Say(io, new Explainer(ApSysfs.Read(source)!, live.Source.Aliases, guests).Explain(subject), subject, json);
     }
 
     // A service element adds the adapter and configures it on, as one does for a new card.
