@@ -49,10 +49,10 @@ internal sealed class MatrixMachine
 
     internal ApQueue LastQueue { get; }
 
-    internal static MachineSetup Setup(int size) => new()
+    internal static MachineSetup Setup(int size, int? domains = null) => new()
     {
         Configuration = new QciInfo(
-            ApFeatures.Apsc | ApFeatures.Apxa, 255, 255, ApMask.UpTo(size - 1), ApMask.UpTo(size - 1), ApMask.UpTo(size - 1)),
+            ApFeatures.Apsc | ApFeatures.Apxa, 255, 255, ApMask.UpTo(size - 1), ApMask.UpTo((domains ?? size) - 1), ApMask.UpTo((domains ?? size) - 1)),
         Adapters = Enumerable.Range(0, size).ToDictionary(apid => apid, _ => new AdapterType(14, AdapterType.Ep11Functions)),
         Bus = new ApBusOptions { ApMaskParameter = "0x0", ScansByTimer = false },
     };

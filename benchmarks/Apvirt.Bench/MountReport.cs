@@ -16,6 +16,17 @@ internal static class MountReport
     private const int Rounds = 7;
     private const string Seconds = "1";
 
+    private static string Checkout
+    {
+        get
+        {
+            DirectoryInfo? at = new(AppContext.BaseDirectory);
+            while (at is not null && !File.Exists(Path.Combine(at.FullName, "Apvirt.slnx")))
+                at = at.Parent;
+            return at?.FullName ?? throw new InvalidOperationException("the benchmarks run outside a checkout");
+        }
+    }
+
     internal static void Print(TextWriter output)
     {
         if (MountConditions.WhatIsMissing() is { } missing)
@@ -37,6 +48,45 @@ internal static class MountReport
         {
             Directory.Delete(folder, recursive: true);
         }
+    }
+
+    /// <summary>How long the lszcrypt of IBM Z takes, under qemu-user, to list a host with 512 queues.</summary>
+    internal static void PrintTool(TextWriter output)
+    {
+        string? root = Run(Path.Combine(Checkout, "scripts", "s390x-tools.sh"), [])?.Trim();
+        if (root is null || !File.Exists("/usr/bin/qemu-s390x-static") || MountConditions.WhatIsMissing() is not null)
+        {
+            output.WriteLine("lszcrypt -V on 512 queues: not measured: it needs root, libfuse3, qemu-user-static and scripts/s390x-tools.sh");
+            return;
+        }
+        List<double> seconds = [];
+        for (int round = 0; round < Rounds; round++)
+        {
+            ProductionRuntime runtime = new(seed: 1);
+            VirtualHost host = VirtualHost.BootAsync(runtime.CreateTask("boot"), MatrixMachine.Setup(16, 32)).AsTask().GetAwaiter().GetResult();
+            if (SysfsMount.Prepare(host.Tree, new DirectEntry(runtime), out SysfsMount? mount) is { } problem)
+                throw new InvalidOperationException(problem);
+            using SysfsMount mounted = mount!;
+            long begin = 0;
+            ProcessStartInfo tool = new("/bin/sh", ["-c", $"test $(qemu-s390x-static -L {root} {root}/sbin/lszcrypt -V | wc -l) = {2 + 16 + 512}"]);
+            tool.Environment["SYSFS_ROOT"] = "/sys";
+            string? refusal = PrivateSys.Run(
+                tool,
+                directory =>
+                {
+                    string? reason = mounted.MountOn(directory);
+                    begin = Stopwatch.GetTimestamp();
+                    return reason;
+                },
+                host.Tree,
+                out int status);
+            if (refusal is not null || status != 0)
+                throw new InvalidOperationException(refusal ?? $"lszcrypt did not list 512 queues, status {status}");
+            seconds.Add(Stopwatch.GetElapsedTime(begin).TotalSeconds);
+        }
+        output.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"lszcrypt -V of IBM Z under qemu-user on 512 queues: {Median(seconds):F2} s ({seconds.Min():F2} to {seconds.Max():F2})"));
     }
 
     private static void Measure(TextWriter output, string folder)

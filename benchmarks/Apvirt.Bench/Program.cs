@@ -9,8 +9,10 @@ if (args is ["--memory"])
 if (args is ["--mount"])
 {
     MountReport.Print(Console.Out);
+    MountReport.PrintTool(Console.Out);
     return;
 }
 BenchmarkSwitcher.FromAssembly(typeof(BenchConfig).Assembly).Run(args.Length == 0 ? ["--filter", "*"] : args, new BenchConfig());
 MemoryReport.Print(Console.Out);
 MountReport.Print(Console.Out);
+MountReport.PrintTool(Console.Out);

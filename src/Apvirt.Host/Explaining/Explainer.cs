@@ -13,6 +13,7 @@ namespace Apvirt.Host.Explaining;
 public sealed class Explainer(ApSysfs sysfs, IReadOnlyDictionary<string, string> aliases, IReadOnlyDictionary<string, IReadOnlyList<string>> guests)
 {
     private const string Bind = "/sys/bus/ap/drivers/vfio_ap/bind";
+    private const string Unbind = "/sys/bus/ap/drivers/vfio_ap/unbind";
 
     private readonly List<ExplanationLine> _lines = [];
 
@@ -164,7 +165,8 @@ public sealed class Explainer(ApSysfs sysfs, IReadOnlyDictionary<string, string>
             "guest",
             $"{adapter} is withheld although all its queues are bound to vfio_ap: the reset of one failed, or the kernel has not looked again since a domain without a queue was unassigned (6.12 does not)",
             isObstacle: true,
-            $"echo 0x{apid:x2} > {Attribute(mdev.Uuid, "unassign_adapter")}; echo 0x{apid:x2} > {Attribute(mdev.Uuid, "assign_adapter")}");
+            $"echo 0x{apid:x2} > {Attribute(mdev.Uuid, "unassign_adapter")}; echo 0x{apid:x2} > {Attribute(mdev.Uuid, "assign_adapter")}",
+            $"for q in {string.Join(' ', domains.ToList().Select(apqi => Apqn.Of(apid, apqi)))}; do echo $q > {Unbind}; echo $q > {Bind}; done");
     }
 
     private void SayCulprit(string adapter, Apqn apqn)

@@ -169,4 +169,42 @@ public sealed class ControlTests : IDisposable
         Assert.Equal(0, Ask("down").Status);
         Assert.True(up.WaitForExit(Soon));
     }
+
+    [Fact]
+    public void The_host_that_is_up_is_shown_and_explained()
+    {
+        using Process up = Up("--name", "default");
+        Assert.Equal("05    A*   B*   A*   B*", Ask("show").Out.Split('\n')[1]);
+        Assert.Equal("g2", JsonSerializer.Deserialize<JsonElement>(Ask("show", "--json").Out).GetProperty("guests")[1].GetProperty("name").GetString());
+        Assert.Contains("alias: G1", Ask("show", "--yaml").Out, StringComparison.Ordinal);
+        Assert.EndsWith("  guest       guest g1 has it\n", Ask("explain", "05.0004").Out, StringComparison.Ordinal);
+        JsonElement json = JsonSerializer.Deserialize<JsonElement>(Ask("explain", "G1", "--json").Out);
+        Assert.Equal("adapters 05 06 x domains 0004 00ab", json.GetProperty("lines")[0].GetProperty("text").GetString());
+        (int status, _, string error) = Ask("explain", "nosuch");
+        Assert.Equal((2, "apvirt: \"nosuch\" is no queue such as 05.0004, no mediated device that exists, and no guest that is known here\n"), (status, error));
+        Assert.Equal(0, Ask("down").Status);
+        Assert.True(up.WaitForExit(Soon));
+    }
+
+    [Fact]
+    public void Any_sysfs_is_shown_and_explained()
+    {
+        Clients.SkipUnlessMountable();
+        using Process up = Up("--mount", _mount);
+        Assert.Equal("05    A*   B*   A*   B*", Ask("show", "--sysfs", _mount).Out.Split('\n')[1]);
+        File.WriteAllText(Path.Combine(_mount, "bus/ap/drivers/vfio_ap/unbind"), "05.00ab");
+        (_, string output, _) = Ask("explain", "--sysfs", _mount, "05.0004");
+        Assert.EndsWith(
+            "! guest       adapter 05 is withheld whole because queue 05.00ab has no driver\n                $ echo 05.00ab > /sys/bus/ap/drivers/vfio_ap/bind\n",
+            output, StringComparison.Ordinal);
+        // A copy, as dbginfo.sh makes one.
+        string copy = Path.Combine(_folder, "copy");
+        using (Process cp = Process.Start("/bin/sh", ["-c", $"cp -r {_mount} {copy} 2>/dev/null"]))
+            cp.WaitForExit();
+        Assert.Equal(output, Ask("explain", "--sysfs", copy, "05.0004").Out);
+        (int status, _, string error) = Ask("show", "--sysfs", _folder);
+        Assert.Equal((2, $"{_folder}: there is no AP bus in it; expected a sysfs such as /sys of an IBM Z, a mount or a copy of one\n"), (status, error));
+        Assert.Equal(0, Ask("down").Status);
+        Assert.True(up.WaitForExit(Soon));
+    }
 }
