@@ -147,6 +147,51 @@ public sealed class ControlTests : IDisposable
     }
 
     [Fact]
+    public void A_mount_that_nobody_could_take_away_is_cleared_by_the_next()
+    {
+        Clients.SkipUnlessMountable();
+        using Process up = Up("--mount", _mount);
+        // The watcher first, then the host: nobody is left to unmount.
+        using (Process kill = Process.Start("/bin/sh", ["-c", $"pkill -KILL -f 'fusermount3.* {_mount}$'; kill -KILL {up.Id}"]))
+            kill.WaitForExit();
+        Assert.True(up.WaitForExit(Soon));
+        Assert.True(IsMounted(_mount));
+        Assert.Throws<IOException>(() => File.ReadAllText(Path.Combine(_mount, "bus/ap/bindings")));
+        using Process next = Up("--mount", _mount);
+        Assert.Equal("8/8 (complete)\n", File.ReadAllText(Path.Combine(_mount, "bus/ap/bindings")));
+        Assert.Single(File.ReadLines("/proc/self/mounts"), line => line.Split(' ')[1] == _mount);
+        Assert.Equal(0, Ask("down").Status);
+        Assert.True(next.WaitForExit(Soon));
+    }
+
+    [Fact]
+    public void Without_root_mounting_is_refused_with_what_to_do_and_memory_works()
+    {
+        Assert.SkipUnless(Environment.IsPrivilegedProcess && File.Exists("/usr/bin/setpriv"), "needs root and setpriv, to do without");
+        string apvirt = Path.Combine(AppContext.BaseDirectory, "apvirt.dll");
+        (int Status, string Error) AsNobody(string arguments)
+        {
+            ProcessStartInfo start = new("/usr/bin/setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", $"dotnet {apvirt} {arguments}"])
+            {
+                RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false,
+            };
+            start.Environment["HOME"] = "/tmp";
+            using Process process = Process.Start(start)!;
+            process.StandardInput.Close();
+            process.OutputDataReceived += (_, _) => { };
+            process.BeginOutputReadLine();
+            string messages = process.StandardError.ReadToEnd();
+            process.WaitForExit();
+            return (process.ExitCode, messages);
+        }
+
+        (int status, string error) = AsNobody("shell -- true");
+        Assert.SkipWhen(error.Contains("does not exist", StringComparison.Ordinal) || status == 155, "this checkout cannot be read by others");
+        Assert.Equal((2, "apvirt: mounting needs root; run it with sudo. Everything in memory works without: 'apvirt up HOST.yaml'\n"), (status, error));
+        Assert.Equal((0, ""), AsNobody($"up {Clients.Example("three-guests.yaml")}"));
+    }
+
+    [Fact]
     public void A_guest_sees_its_own_bus_and_hot_plug_from_inside()
     {
         Clients.SkipUnlessMountable();

@@ -48,6 +48,7 @@ public sealed class HammerTests
         Assert.All(threads, thread => Assert.True(thread.Join(Duration + TimeSpan.FromSeconds(30)), "a caller hangs"));
         long kept = HeapSize();
         TestContext.Current.TestOutputHelper?.WriteLine($"{calls} calls in {Duration.TotalSeconds} s, {warm >> 10} KiB kept early, {kept >> 10} KiB at the end");
+        MountedHost.Wait(LookAsync(host));
         Assert.Empty(wrong.Distinct(StringComparer.Ordinal));
         Assert.Empty(checks.Violations.ToArray().Select(v => v.ToString()));
         Assert.True(SpinWait.SpinUntil(() => host.Mount.Usage == (0, 0, 0), TimeSpan.FromSeconds(10)), host.Mount.Usage.ToString());
@@ -62,6 +63,12 @@ public sealed class HammerTests
                 Interlocked.Increment(ref calls);
             }
         }
+    }
+
+    private static async ValueTask<bool> LookAsync(MountedHost host)
+    {
+        await host.Host.Checks!.LookAtRestAsync(host.Task);
+        return true;
     }
 
     private static long HeapSize()
