@@ -1,0 +1,135 @@
+using System.Text;
+using System.Text.Json;
+using Apvirt.Ap.Profiles;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Host.Machines;
+using Apvirt.Host.Traces;
+using Apvirt.Host.Views;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Host.Checks;
+
+/// <summary>
+/// V06: what operations answer that are under way at once, and the state that they leave, is what some order of them one
+/// after another would give; an operation that ended before another began comes before it. EAGAIN asks the caller to come
+/// again, so it fits anywhere if the operation changed nothing.
+/// </summary>
+/// <param name="Header">The machine: the first line of a trace.</param>
+/// <param name="Profile">Whose quirks apply.</param>
+/// <param name="Before">Operations that lead up to it, one after another.</param>
+/// <param name="Concurrent">Operations at once, each in a task of its own; at most five.</param>
+public sealed record Linearizability(string Header, Profile Profile, IReadOnlyList<string> Before, IReadOnlyList<string> Concurrent)
+{
+    private const string ComeAgain = "\"result\":\"EAGAIN\"}";
+
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(10);
+    private static readonly TimeSpan Rest = TimeSpan.FromSeconds(5);
+
+    /// <summary>Runs the operations at once in one order of steps, and looks for an order of operations that explains it.</summary>
+    /// <param name="seed">Seed of the order of steps.</param>
+    /// <returns>What cannot be explained; null if it can.</returns>
+    public string? Check(ulong seed)
+    {
+        Outcome outcome = RunAtOnce(seed);
+        foreach (int[] order in Orders(outcome))
+        {
+            if (RunInOrder(order, outcome).Equals(outcome))
+                return null;
+        }
+        StringBuilder text = new("no order of these operations gives these answers and this state:\n");
+        for (int i = 0; i < Concurrent.Count; i++)
+            text.Append("  ").Append(outcome.Answers[i]).Append('\n');
+        return text.ToString();
+    }
+
+    private Outcome RunAtOnce(ulong seed)
+    {
+        (SimulationRuntime runtime, VirtualHost host) = Prepare(seed);
+        string[] answers = new string[Concurrent.Count];
+        int[] begins = new int[Concurrent.Count];
+        int[] ends = new int[Concurrent.Count];
+        int clock = 0;
+        for (int i = 0; i < Concurrent.Count; i++)
+        {
+            int own = i;
+            runtime.Spawn($"operation {own}", async task =>
+            {
+                begins[own] = ++clock;
+                answers[own] = await RunAsync(host, task, Concurrent[own]);
+                ends[own] = ++clock;
+            });
+        }
+        runtime.Run(() => Array.TrueForAll(ends, end => end > 0), Patience);
+        runtime.Settle(Rest);
+        for (int i = 0; i < answers.Length; i++)
+            answers[i] ??= Concurrent[i] + " never ends";
+        return new Outcome(answers, State(host), begins, ends);
+    }
+
+    private Outcome RunInOrder(int[] order, Outcome outcome)
+    {
+        (SimulationRuntime runtime, VirtualHost host) = Prepare(seed: 0);
+        string[] answers = new string[Concurrent.Count];
+        foreach (int i in order)
+        {
+            if (outcome.Answers[i].EndsWith(ComeAgain, StringComparison.Ordinal))
+            {
+                answers[i] = outcome.Answers[i];
+                continue;
+            }
+            bool hasEnded = runtime.TryDrive(RunAsync(host, runtime.CreateTask("operation"), Concurrent[i]), Patience, out string? answer);
+            answers[i] = hasEnded ? answer! : Concurrent[i] + " never ends";
+            runtime.Settle(Rest);
+        }
+        return new Outcome(answers, State(host), [], []);
+    }
+
+    private (SimulationRuntime Runtime, VirtualHost Host) Prepare(ulong seed)
+    {
+        if (new TraceReader("history", Encoding.UTF8.GetBytes(Header)).ReadHeader(out TraceHeader? header) is { } error)
+            throw new InvalidOperationException(error.ToString());
+        // Only what is under way at once is interleaved, so that all runs begin alike.
+        SimulationRuntime runtime = new(seed, preemptive: seed != 0);
+        VirtualHost host = runtime.Drive(VirtualHost.BootAsync(runtime.CreateTask("boot"), header!.ToSetup() with { Profile = Profile }));
+        foreach (string operation in Before)
+        {
+            runtime.TryDrive(RunAsync(host, runtime.CreateTask("before"), operation), Patience, out _);
+            runtime.Settle(Rest);
+        }
+        return (runtime, host);
+    }
+
+    private static async ValueTask<string> RunAsync(VirtualHost host, KernelTask task, string operation)
+    {
+        if (TraceReader.ReadSingle(Encoding.UTF8.GetBytes(operation), out TraceLine? line) is { } error)
+            throw new InvalidOperationException(error.ToString());
+        using (line)
+            return TraceWriter.Format(line!, await OperationRunner.RunAsync(host, task, line!, new SysfsText()));
+    }
+
+    private static string State(VirtualHost host) => JsonSerializer.Serialize(HostView.Of(host));
+
+    private static IEnumerable<int[]> Orders(Outcome outcome) => Orders([], [.. Enumerable.Range(0, outcome.Answers.Length)], outcome);
+
+    private static IEnumerable<int[]> Orders(int[] done, int[] left, Outcome outcome)
+    {
+        if (left.Length == 0)
+            yield return done;
+        foreach (int next in left)
+        {
+            // Nothing that is left may have ended before it began.
+            if (Array.Exists(left, other => other != next && outcome.Ends[other] > 0 && outcome.Ends[other] < outcome.Begins[next]))
+                continue;
+            foreach (int[] order in Orders([.. done, next], [.. left.Where(i => i != next)], outcome))
+                yield return order;
+        }
+    }
+
+    private sealed record Outcome(string[] Answers, string State, int[] Begins, int[] Ends)
+    {
+        public bool Equals(Outcome? other) => other is not null && State == other.State && Answers.AsSpan().SequenceEqual(other.Answers);
+
+        public override int GetHashCode() => State.GetHashCode(StringComparison.Ordinal);
+    }
+}

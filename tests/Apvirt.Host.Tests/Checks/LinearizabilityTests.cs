@@ -1,0 +1,63 @@
+using Apvirt.Ap.Profiles;
+using Apvirt.Host.Checks;
+using Apvirt.Host.Fuzzing;
+
+namespace Apvirt.Host.Tests.Checks;
+
+/// <summary>V06 on random histories.</summary>
+public sealed class LinearizabilityTests
+{
+    // A scan is many steps by design, what the hardware does has no answer, and a mask store rebinds queue by queue after
+    // it has changed the mask, which only the count of bindings shows: these are not single operations (invariants.md V06,
+    // ap-bus.md §3).
+    private static bool IsSingle(string operation) =>
+        !operation.Contains("host.config", StringComparison.Ordinal) && !operation.Contains("queue.", StringComparison.Ordinal)
+        && !operation.Contains("bindings", StringComparison.Ordinal);
+
+    [Fact]
+    public void V06_operations_at_once_answer_as_in_some_order()
+    {
+        List<string> found = [];
+        for (int episode = 0; episode < 6000; episode++)
+        {
+            FuzzPlan plan = FuzzPlan.Make(seed: 6, episode, operations: 40, tasks: 1, Profile.Strict);
+            string[] operations = [.. plan.Steps.Select(step => step.Text)];
+            string[] concurrent = [.. operations[25..].Where(IsSingle).Take(3)];
+            if (new Linearizability(plan.Header, Profile.Strict, operations[..25], concurrent).Check(plan.Seed) is { } violation)
+                found.Add($"episode {episode}: {violation}");
+        }
+        Assert.True(found.Count == 0, string.Join("\n", found));
+    }
+
+    [Fact]
+    public void V06_the_six_step_stolen_queue_has_an_order_whatever_the_schedule()
+    {
+        string header = """{"trace":"apvirt-trace/1","about":"t","host":{"apxa":true,"max_adapter":255,"max_domain":255,"adapters":[4],"domains":[71],"control_domains":[71],"type":"CEX8C hwtype 14"},"apmask":"0x0","aqmask":"0xffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"}""";
+        const string m = "62177883-f1bb-47f0-914d-32a22e3a8804";
+        Linearizability history = new(
+            header, Profile.Strict,
+            [
+                $$"""{"op":"write","path":"/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create","data":"{{m}}"}""",
+                $$"""{"op":"write","path":"/sys/devices/vfio_ap/matrix/{{m}}/assign_domain","data":"71"}""",
+                $$"""{"op":"guest.start","guest":"g","mdev":"{{m}}"}""",
+            ],
+            [
+                """{"op":"write","path":"/sys/bus/ap/apmask","data":"+4"}""",
+                $$"""{"op":"write","path":"/sys/devices/vfio_ap/matrix/{{m}}/assign_adapter","data":"4"}""",
+            ]);
+        for (ulong seed = 1; seed < 200; seed++)
+            Assert.Null(history.Check(seed));
+    }
+
+    [Fact]
+    public void V06_a_count_of_bindings_between_the_steps_of_a_mask_store_is_in_no_order()
+    {
+        string header = """{"trace":"apvirt-trace/1","about":"t","host":{"apxa":true,"max_adapter":255,"max_domain":255,"adapters":[4,5],"domains":[71],"control_domains":[71],"type":"CEX8C hwtype 14"},"apmask":"0xffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff","aqmask":"0xffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"}""";
+        Linearizability history = new(
+            header, Profile.Strict, [],
+            ["""{"op":"write","path":"/sys/bus/ap/apmask","data":"-4,-5"}""", """{"op":"read","path":"/sys/bus/ap/bindings"}"""]);
+        string[] found = [.. Enumerable.Range(1, 200).Select(seed => history.Check((ulong)seed)).OfType<string>()];
+        Assert.NotEmpty(found);
+        Assert.All(found, text => Assert.Contains("\"value\":\"1/2\\n\"", text, StringComparison.Ordinal));
+    }
+}
