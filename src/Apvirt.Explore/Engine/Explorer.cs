@@ -1,0 +1,389 @@
+using System.Numerics;
+
+namespace Apvirt.Explore.Engine;
+
+/// <summary>
+/// Explores every interleaving of a program without repeating itself: stateless search by source sets and sleep sets. Two
+/// executions that differ only in the order of steps which do not conflict are the same trace, and one of them is enough.
+/// </summary>
+/// <remarks>
+/// Points lie before acquisitions and waits. A release is none, unless somebody tries the lock: it only enables. What
+/// makes locks different from memory is that an acquisition races with the acquisition before it, not with the release in
+/// between, and that a task which waits for ever races with the acquisition of what it waits for; without the latter,
+/// deadlocked traces would be lost.
+/// </remarks>
+public sealed class Explorer
+{
+    private readonly IExplored _program;
+    private readonly ExploreOptions _options;
+    private readonly int _tasks;
+    private readonly bool _isReduced;
+
+    // By depth: the choice, and what is left to choose.
+    private ulong[] _enabled = new ulong[64];
+    private ulong[] _backtrack = new ulong[64];
+    private ulong[] _done = new ulong[64];
+    private ulong[] _sleep = new ulong[64];
+    private int[] _task = new int[64];
+    private Step[] _step = new Step[64];
+
+    // By depth and task: the last step of the task that the step at the depth follows from, counted from 1.
+    private int[] _clock;
+
+    // By task: the depth of its last step; and the same as _clock for what it knows now.
+    private readonly int[] _last;
+    private readonly int[] _known;
+    private readonly int[] _reach;
+
+    // By object: the accesses of this execution in order.
+    private Access[][] _accesses = [];
+    private int[] _accessCounts = [];
+
+    // By object: whether anything but exclusive acquisitions and releases was ever done to it.
+    private bool[] _isShared = [];
+
+    private readonly List<int> _touched = [];
+
+    /// <summary>Makes an explorer.</summary>
+    /// <param name="program">What to explore.</param>
+    /// <param name="options">How and how far.</param>
+    public Explorer(IExplored program, ExploreOptions? options = null)
+    {
+        _program = program;
+        _options = options ?? new ExploreOptions();
+        _isReduced = _options.Strategy == Strategy.Reduced;
+        _tasks = program.TaskCount;
+        _clock = new int[_task.Length * _tasks];
+        _last = new int[_tasks];
+        _known = new int[_tasks * _tasks];
+        _reach = new int[_tasks];
+    }
+
+    /// <summary>Called after each complete execution with the number of its steps; false ends the exploration as a violation.</summary>
+    public Func<int, bool>? Completed { get; set; }
+
+    /// <summary>The task that did a step of the present execution.</summary>
+    /// <param name="depth">Number of the step, from 0.</param>
+    public int TaskAt(int depth) => _task[depth];
+
+    /// <summary>A step of the present execution.</summary>
+    /// <param name="depth">Number of the step, from 0.</param>
+    public Step StepAt(int depth) => _step[depth];
+
+    /// <summary>
+    /// The steps that a step follows from: for each task the number of its last such step, counted in all steps from 1; 0
+    /// if there is none.
+    /// </summary>
+    /// <param name="depth">Number of the step, from 0.</param>
+    public ReadOnlySpan<int> CauseOf(int depth) => _clock.AsSpan(depth * _tasks, _tasks);
+
+    /// <summary>Explores.</summary>
+    public ExploreResult Run()
+    {
+        long executions = 0;
+        long deadlocks = 0;
+        long blocked = 0;
+        int deepest = 0;
+        int[]? firstDeadlock = null;
+        int prefix = 0;
+        int frames = 0;
+        while (true)
+        {
+            int depth = Replay(prefix);
+            bool isCut = false;
+            while (true)
+            {
+                if (depth == frames)
+                {
+                    ulong enabled = _program.Enabled;
+                    if (enabled == 0)
+                        break;
+                    ulong awake = enabled & ~SleepAt(depth);
+                    if (awake == 0 || depth >= _options.DepthMax)
+                    {
+                        isCut = true;
+                        break;
+                    }
+                    Open(depth, enabled, Prefer(awake, depth));
+                    frames++;
+                }
+                Do(depth++);
+            }
+            deepest = Math.Max(deepest, depth);
+            if (isCut && depth >= _options.DepthMax)
+                return new ExploreResult(Verdict.BoundReached, executions, deadlocks, blocked, deepest, firstDeadlock);
+            if (_isReduced)
+                RaceOfWaiting(depth);
+            if (isCut)
+            {
+                blocked++;
+            }
+            else
+            {
+                executions++;
+                bool isDeadlock = _program.Unfinished != 0;
+                if (isDeadlock)
+                {
+                    deadlocks++;
+                    firstDeadlock ??= _task[..depth];
+                }
+                if ((Completed is not null && !Completed(depth)) || (isDeadlock && _options.StopsAtDeadlock))
+                    return new ExploreResult(Verdict.Violation, executions, deadlocks, blocked, deepest, firstDeadlock);
+            }
+            prefix = Backtrack(frames);
+            if (prefix < 0)
+                return new ExploreResult(Verdict.Exhausted, executions, deadlocks, blocked, deepest, firstDeadlock);
+            if (executions + blocked >= _options.ExecutionsMax)
+                return new ExploreResult(Verdict.BoundReached, executions, deadlocks, blocked, deepest, firstDeadlock);
+            frames = prefix + 1;
+        }
+    }
+
+    // Begins an execution with the choices that stay, of which the races are known already.
+    private int Replay(int prefix)
+    {
+        _program.Restart();
+        foreach (int touched in _touched)
+            _accessCounts[touched] = 0;
+        _touched.Clear();
+        Array.Fill(_last, -1);
+        for (int depth = 0; depth < prefix; depth++)
+        {
+            _program.Do(_task[depth]);
+            if (_isReduced)
+                Log(depth);
+            _last[_task[depth]] = depth;
+        }
+        if (!_isReduced)
+            return prefix;
+        Array.Clear(_known);
+        for (int task = 0; task < _tasks; task++)
+        {
+            if (_last[task] >= 0)
+                _clock.AsSpan(_last[task] * _tasks, _tasks).CopyTo(Known(task));
+        }
+        return prefix;
+    }
+
+    private Span<int> Known(int task) => _known.AsSpan(task * _tasks, _tasks);
+
+    private Span<int> Clock(int depth) => _clock.AsSpan(depth * _tasks, _tasks);
+
+    // What was explored elsewhere from the state before stays explored unless the step in between conflicts with it.
+    private ulong SleepAt(int depth)
+    {
+        if (depth == 0 || !_isReduced)
+            return 0;
+        ulong sleeping = (_sleep[depth - 1] | _done[depth - 1]) & ~(1UL << _task[depth - 1]);
+        ulong stays = 0;
+        for (ulong rest = sleeping; rest != 0; rest &= rest - 1)
+        {
+            int task = BitOperations.TrailingZeroCount(rest);
+            if (!_program.Next(task).ConflictsWith(_step[depth - 1]))
+                stays |= 1UL << task;
+        }
+        return stays;
+    }
+
+    // Turn by turn, so that first executions have tasks in each other's way.
+    private int Prefer(ulong awake, int depth)
+    {
+        ulong after = depth > 0 ? awake & ~((2UL << _task[depth - 1]) - 1) : awake;
+        return BitOperations.TrailingZeroCount(after != 0 ? after : awake);
+    }
+
+    private void Open(int depth, ulong enabled, int task)
+    {
+        if (depth == _task.Length)
+            Grow();
+        _sleep[depth] = SleepAt(depth);
+        _enabled[depth] = enabled;
+        _backtrack[depth] = _isReduced ? 1UL << task : enabled;
+        _done[depth] = 0;
+        _task[depth] = task;
+    }
+
+    private void Grow()
+    {
+        int size = _task.Length * 2;
+        Array.Resize(ref _enabled, size);
+        Array.Resize(ref _backtrack, size);
+        Array.Resize(ref _done, size);
+        Array.Resize(ref _sleep, size);
+        Array.Resize(ref _task, size);
+        Array.Resize(ref _step, size);
+        Array.Resize(ref _clock, size * _tasks);
+    }
+
+    private void Do(int depth)
+    {
+        int task = _task[depth];
+        Step step = _program.Next(task);
+        _step[depth] = step;
+        if (_isReduced)
+            Follow(depth, task, step);
+        _program.Do(task);
+        if (_isReduced)
+            Log(depth);
+        _last[task] = depth;
+    }
+
+    // Finds the races of a step, then what it follows from.
+    private void Follow(int depth, int task, in Step step)
+    {
+        FindRaces(depth, task, step);
+        Span<int> known = Known(task);
+        if (step.Object < _accessCounts.Length)
+        {
+            Access[] accesses = _accesses[step.Object];
+            for (int i = _accessCounts[step.Object] - 1; i >= 0; i--)
+            {
+                (Step other, int at) = accesses[i];
+                if (_task[at] != task && other.ConflictsWith(step))
+                    Join(known, Clock(at));
+            }
+        }
+        known[task] = depth + 1;
+        known.CopyTo(Clock(depth));
+    }
+
+    private static void Join(Span<int> into, ReadOnlySpan<int> from)
+    {
+        for (int i = 0; i < into.Length; i++)
+            into[i] = Math.Max(into[i], from[i]);
+    }
+
+    private void FindRaces(int depth, int task, in Step step)
+    {
+        if (step.Object >= _accessCounts.Length || step.Kind == StepKind.Local)
+            return;
+        // What the step follows from without its object, and then through each race as it is found.
+        Span<int> reach = _reach;
+        Known(task).CopyTo(reach);
+        Access[] accesses = _accesses[step.Object];
+        bool isPlain = step.Kind == StepKind.Lock && !_isShared[step.Object];
+        for (int i = _accessCounts[step.Object] - 1; i >= 0; i--)
+        {
+            (Step other, int at) = accesses[i];
+            if (_task[at] == task || reach[_task[at]] > at || !other.ConflictsWith(step) || !(isPlain ? other.Kind == StepKind.Lock : IsPossibleWithout(i, step)))
+                continue;
+            Reverse(at, depth, task, step);
+            Join(reach, Clock(at));
+        }
+    }
+
+    // Whether a step could be done without an access before it, and without what follows from that. A release, a completion
+    // or whatever else made the step possible does not race with it.
+    private bool IsPossibleWithout(int without, in Step step)
+    {
+        Access[] accesses = _accesses[step.Object];
+        (_, int early) = accesses[without];
+        int racer = _task[early];
+        int state = 0;
+        for (int i = 0; i < _accessCounts[step.Object]; i++)
+        {
+            (Step access, int depth) = accesses[i];
+            if (i < without || Clock(depth)[racer] <= early)
+                state = access.Apply(state);
+        }
+        return step.IsPossible(state);
+    }
+
+    // Sees to it that the later of two racing steps is also tried first.
+    private void Reverse(int early, int late, int task, in Step step)
+    {
+        int racer = _task[early];
+        ulong seen = 0;
+        ulong initials = 0;
+        bool isFirst = true;
+        for (int depth = early + 1; depth < late; depth++)
+        {
+            int other = _task[depth];
+            // What follows from the early step cannot come before it.
+            if (Clock(depth)[racer] > early)
+                continue;
+            isFirst &= !_step[depth].ConflictsWith(step);
+            if ((seen >> other & 1) == 0)
+            {
+                seen |= 1UL << other;
+                if (!FollowsFromBetween(Clock(depth), early, depth, racer))
+                    initials |= 1UL << other;
+            }
+        }
+        if (isFirst && (seen >> task & 1) == 0 && !FollowsFromBetween(Known(task), early, late, racer))
+            initials |= 1UL << task;
+        if ((initials & _backtrack[early]) != 0)
+            return;
+        ulong possible = initials & _enabled[early];
+        if (possible != 0)
+            _backtrack[early] |= (possible >> task & 1) != 0 ? 1UL << task : possible & (0 - possible);
+    }
+
+    // Whether a step follows from one between two depths that does not follow from the early one.
+    private bool FollowsFromBetween(ReadOnlySpan<int> clock, int early, int late, int racer)
+    {
+        for (int depth = early + 1; depth < late; depth++)
+        {
+            if (clock[_task[depth]] > depth && Clock(depth)[racer] <= early)
+                return true;
+        }
+        return false;
+    }
+
+    // A task that waits where an execution ends races with the acquisition of what it waits for. That holds for one that is
+    // given up too: what it would repeat is how the others go on, not that this one waits.
+    private void RaceOfWaiting(int depth)
+    {
+        for (ulong rest = _program.Unfinished & ~_program.Enabled; rest != 0; rest &= rest - 1)
+        {
+            int task = BitOperations.TrailingZeroCount(rest);
+            FindRaces(depth, task, _program.Next(task));
+        }
+    }
+
+    private void Log(int depth)
+    {
+        Log(_step[depth], depth);
+        foreach (Step release in _program.Released)
+            Log(release, depth);
+    }
+
+    private void Log(in Step step, int depth)
+    {
+        int target = step.Object;
+        if (target >= _accessCounts.Length)
+        {
+            int size = Math.Max(target + 1, _accessCounts.Length * 2);
+            int before = _accesses.Length;
+            Array.Resize(ref _accesses, size);
+            Array.Resize(ref _accessCounts, size);
+            Array.Resize(ref _isShared, size);
+            for (int i = before; i < size; i++)
+                _accesses[i] = new Access[8];
+        }
+        _isShared[target] |= step.Kind is not (StepKind.Lock or StepKind.Unlock);
+        ref int count = ref _accessCounts[target];
+        if (count == 0)
+            _touched.Add(target);
+        if (count == _accesses[target].Length)
+            Array.Resize(ref _accesses[target], count * 2);
+        _accesses[target][count++] = new Access(step, depth);
+    }
+
+    // The deepest place where something is left to choose; it is chosen.
+    private int Backtrack(int frames)
+    {
+        for (int depth = frames - 1; depth >= 0; depth--)
+        {
+            _done[depth] |= 1UL << _task[depth];
+            ulong left = _backtrack[depth] & _enabled[depth] & ~_done[depth] & ~_sleep[depth];
+            if (left == 0)
+                continue;
+            _task[depth] = BitOperations.TrailingZeroCount(left);
+            return depth;
+        }
+        return -1;
+    }
+
+    private readonly record struct Access(Step Step, int Depth);
+}

@@ -1,0 +1,187 @@
+using Apvirt.Explore.Engine;
+using Apvirt.Explore.Programs;
+
+namespace Apvirt.Explore.Tests.Engine;
+
+/// <summary>Random lock programs: the search has the outcomes, deadlocks and traces of brute force, and each trace once.</summary>
+public sealed class RandomProgramTests
+{
+    private const int Programs = 5000;
+
+    [Fact]
+    public void Random_programs_have_the_traces_of_brute_force()
+    {
+        Random random = new(1);
+        long blocked = 0;
+        long executions = 0;
+        int deadlocking = 0;
+        int trying = 0;
+        for (int i = 0; i < Programs; i++)
+        {
+            LockProgram program = Make(random);
+            BruteForce oracle = new(program);
+            while (!oracle.Run())
+            {
+                program = Make(random);
+                oracle = new BruteForce(program);
+            }
+            LockProgramRun run = new(program);
+            SortedSet<string> outcomes = new(StringComparer.Ordinal);
+            HashSet<string> traces = new(StringComparer.Ordinal);
+            Explorer explorer = new(run);
+            explorer.Completed = depth =>
+            {
+                outcomes.Add(BruteForce.Outcome(run.Unfinished != 0, run.Outcomes));
+                traces.Add(BruteForce.Signature([.. Enumerable.Range(0, depth).Select(at => (explorer.TaskAt(at), explorer.StepAt(at)))], run.TaskCount));
+                return true;
+            };
+            ExploreResult result = explorer.Run();
+            string text = Text(program);
+            Assert.True(Verdict.Exhausted == result.Verdict, text);
+            Assert.True(oracle.Outcomes.SetEquals(outcomes), $"outcomes {string.Join(" | ", outcomes)} instead of {string.Join(" | ", oracle.Outcomes)} of\n{text}");
+            Assert.True(traces.SetEquals(oracle.Traces), $"{traces.Count} traces instead of {oracle.Traces.Count} of\n{text}");
+            Assert.True(result.Executions == oracle.Traces.Count, $"{result.Executions} executions for {oracle.Traces.Count} traces of\n{text}");
+            blocked += result.Blocked;
+            executions += result.Executions;
+            deadlocking += result.Deadlocks > 0 ? 1 : 0;
+            trying += program.Tasks.SelectMany(t => t).Any(x => x.Kind is StepKind.Try or StepKind.TryShared) ? 1 : 0;
+        }
+        TestContext.Current.TestOutputHelper?.WriteLine($"{executions} executions, {blocked} blocked, {deadlocking} programs deadlock, {trying} try");
+        Assert.InRange(deadlocking, Programs / 20, Programs);
+        Assert.InRange(trying, Programs / 10, Programs);
+    }
+
+    private static string Text(LockProgram program) => string.Join('\n', program.Tasks.Select(task => string.Join(' ', task.Select(i => $"{i.Kind}({i.Object}{(i.Skip > 0 ? $", skip {i.Skip}" : "")})"))));
+
+    // Objects 0 to 2 are mutexes, 3 and 4 reader/writer locks, 5 is a completion.
+    private static LockProgram Make(Random random)
+    {
+        Instruction[][] tasks = new Instruction[random.Next(2, 5)][];
+        for (int i = 0; i < tasks.Length; i++)
+        {
+            List<Instruction> task = [];
+            Fill(random, task, [], depth: 0);
+            tasks[i] = [.. task];
+        }
+        return new LockProgram(6, tasks);
+    }
+
+    private static void Fill(Random random, List<Instruction> task, HashSet<int> held, int depth)
+    {
+        int count = random.Next(1, depth == 0 ? 3 : 2);
+        for (int i = 0; i < count; i++)
+        {
+            int choice = random.Next(10);
+            int target = random.Next(5);
+            if (choice == 0 && depth == 0)
+            {
+                task.Add(new Instruction(random.Next(2) == 0 ? StepKind.Complete : StepKind.Wait, 5));
+                continue;
+            }
+            if (!held.Add(target))
+                continue;
+            bool isShared = target >= 3 && random.Next(2) == 0;
+            bool isTry = choice is 1 or 2;
+            List<Instruction> inner = [];
+            if (depth < 2 && random.Next(3) > 0)
+                Fill(random, inner, held, depth + 1);
+            inner.Add(new Instruction(isShared ? StepKind.UnlockShared : StepKind.Unlock, target));
+            task.Add(isTry
+                ? new Instruction(isShared ? StepKind.TryShared : StepKind.Try, target, inner.Count)
+                : new Instruction(isShared ? StepKind.LockShared : StepKind.Lock, target));
+            task.AddRange(inner);
+            held.Remove(target);
+        }
+    }
+
+    /// <summary>Every interleaving with a point before every instruction, of its own making.</summary>
+    private sealed class BruteForce(LockProgram program)
+    {
+        private const int LeavesMax = 300;
+
+        private readonly bool[] _isTried = [.. Enumerable.Range(0, program.Objects).Select(o => program.Tasks.Any(t => t.Any(i => i.Object == o && i.Kind is StepKind.Try or StepKind.TryShared)))];
+        private int _leaves;
+
+        internal HashSet<string> Outcomes { get; } = new(StringComparer.Ordinal);
+
+        internal HashSet<string> Traces { get; } = new(StringComparer.Ordinal);
+
+        /// <summary>False if there are too many.</summary>
+        internal bool Run()
+        {
+            Search(new int[program.Tasks.Length], new int[program.Objects], [], [.. program.Tasks.Select(_ => new List<bool>())]);
+            return _leaves <= LeavesMax;
+        }
+
+        internal static string Outcome(bool isDeadlock, IReadOnlyList<List<bool>> tries) =>
+            (isDeadlock ? "deadlock " : "") + string.Join(',', tries.Select(t => string.Concat(t.Select(x => x ? '1' : '0'))));
+
+        /// <summary>The order of conflicting steps, which is the same for all executions of a trace.</summary>
+        internal static string Signature(IReadOnlyList<(int Task, Step Step)> steps, int tasks)
+        {
+            int[][] clocks = new int[steps.Count][];
+            int[] counts = new int[tasks];
+            SortedSet<string> parts = new(StringComparer.Ordinal);
+            for (int i = 0; i < steps.Count; i++)
+            {
+                int[] clock = new int[tasks];
+                for (int j = 0; j < i; j++)
+                {
+                    if (steps[j].Task == steps[i].Task || steps[j].Step.ConflictsWith(steps[i].Step))
+                        clock = [.. clock.Zip(clocks[j], Math.Max)];
+                }
+                clock[steps[i].Task] = ++counts[steps[i].Task];
+                clocks[i] = clock;
+                parts.Add($"{steps[i].Task}:{string.Join('.', clock)}");
+            }
+            return string.Join(' ', parts);
+        }
+
+        private void Search(int[] at, int[] state, List<(int Task, Step Step)> steps, List<bool>[] tries)
+        {
+            if (_leaves > LeavesMax)
+                return;
+            bool moved = false;
+            for (int task = 0; task < at.Length; task++)
+            {
+                if (at[task] == program.Tasks[task].Length)
+                    continue;
+                Instruction next = program.Tasks[task][at[task]];
+                if ((next.Kind == StepKind.Lock && state[next.Object] != 0) || (next.Kind == StepKind.LockShared && state[next.Object] < 0) || (next.Kind == StepKind.Wait && state[next.Object] == 0))
+                    continue;
+                moved = true;
+                int[] newAt = [.. at];
+                int[] newState = [.. state];
+                List<bool>[] newTries = [.. tries.Select(t => new List<bool>(t))];
+                List<(int, Step)> newSteps = [.. steps];
+                newAt[task]++;
+                bool isStep = next.Kind is not (StepKind.Unlock or StepKind.UnlockShared) || _isTried[next.Object];
+                if (isStep)
+                    newSteps.Add((task, new Step(next.Kind, next.Object)));
+                ref int own = ref newState[next.Object];
+                switch (next.Kind)
+                {
+                    case StepKind.Lock: own = -1; break;
+                    case StepKind.Unlock: own = 0; break;
+                    case StepKind.LockShared or StepKind.Complete: own++; break;
+                    case StepKind.UnlockShared or StepKind.Wait: own--; break;
+                    default:
+                        bool succeeds = next.Kind == StepKind.Try ? own == 0 : own >= 0;
+                        newTries[task].Add(succeeds);
+                        if (!succeeds)
+                            newAt[task] += next.Skip;
+                        else
+                            own = next.Kind == StepKind.Try ? -1 : own + 1;
+                        break;
+                }
+                Search(newAt, newState, newSteps, newTries);
+            }
+            if (moved)
+                return;
+            _leaves++;
+            bool isDeadlock = at.Where((position, task) => position < program.Tasks[task].Length).Any();
+            Outcomes.Add(Outcome(isDeadlock, tries));
+            Traces.Add(Signature(steps, at.Length));
+        }
+    }
+}
