@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 
@@ -72,7 +73,7 @@ public sealed class ActiveReferences : KernelLock
     {
         task.Awaits(this, file, line);
         if (task.HasPoints)
-            await task.Runtime.PointAsync(task);
+            await task.Runtime.PointAsync(task, this, PointKind.Delete);
         _drained ??= new Completion();
         int before = Interlocked.Add(ref _count, Deleted) - Deleted;
         if (before > 0)

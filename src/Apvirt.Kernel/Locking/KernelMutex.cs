@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 
@@ -57,7 +58,7 @@ public sealed class KernelMutex : KernelLock
         KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         if (task.HasPoints)
-            await task.Runtime.PointAsync(task);
+            await task.Runtime.PointAsync(task, this, PointKind.Lock);
         if (TryTake(task, file, line, isTry: false))
             return Errno.Ok;
         return await EnqueueAsync(task, interruptible: true, file, line) == WaitResult.Interrupted ? Errno.EINTR : Errno.Ok;
@@ -83,6 +84,8 @@ public sealed class KernelMutex : KernelLock
             return;
         }
         task.Released(this);
+        if (task.HasPoints)
+            task.Runtime.Released(task, this, isShared: false);
         _owner = null;
         if (_hasWaiters)
         {
@@ -129,7 +132,7 @@ public sealed class KernelMutex : KernelLock
 
     private async ValueTask LockAtPointAsync(KernelTask task, string? file, int line)
     {
-        await task.Runtime.PointAsync(task);
+        await task.Runtime.PointAsync(task, this, PointKind.Lock);
         if (!TryTake(task, file, line, isTry: false))
             await EnqueueAsync(task, interruptible: false, file, line);
     }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 
@@ -90,6 +91,8 @@ public sealed class KernelRwSemaphore : KernelLock
         task.Released(this);
         if (!isBalanced)
             return;
+        if (task.HasPoints)
+            task.Runtime.Released(task, this, shared);
         lock (_waiters.Gate)
             _holders = shared ? _holders - 1 : 0;
         Admit();
@@ -97,7 +100,7 @@ public sealed class KernelRwSemaphore : KernelLock
 
     private async ValueTask LockAtPointAsync(KernelTask task, LockMode mode, string? file, int line)
     {
-        await task.Runtime.PointAsync(task);
+        await task.Runtime.PointAsync(task, this, mode == LockMode.Write ? PointKind.Lock : PointKind.LockShared);
         await LockNowAsync(task, mode, file, line);
     }
 
@@ -121,6 +124,10 @@ public sealed class KernelRwSemaphore : KernelLock
         Take(task, mode, file, line, isTry);
         return true;
     }
+
+    /// <summary>Whether an acquisition would not have to wait for a holder.</summary>
+    /// <param name="mode">Its mode.</param>
+    public bool Admits(LockMode mode) => Fits(mode);
 
     private bool Fits(LockMode mode) => mode == LockMode.Write ? _holders == 0 : _holders >= 0;
 

@@ -55,7 +55,17 @@ public abstract class KernelRuntime
 
     /// <summary>A place where another task may run first; only runtimes with <see cref="HasPoints"/> are asked.</summary>
     /// <param name="task">The task at the point.</param>
-    public virtual ValueTask PointAsync(KernelTask task) => default;
+    /// <param name="target">The lock or completion.</param>
+    /// <param name="kind">What it is about to do to it.</param>
+    public virtual ValueTask PointAsync(KernelTask task, object target, PointKind kind) => default;
+
+    /// <summary>A task has released a lock; only runtimes with <see cref="HasPoints"/> are told.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="target">The lock.</param>
+    /// <param name="isShared">Whether it was held shared.</param>
+    public virtual void Released(KernelTask task, object target, bool isShared)
+    {
+    }
 
     /// <summary>A spawned task ended with an exception, which is a bug and must not be lost.</summary>
     internal abstract void OnBug(ExceptionDispatchInfo bug);

@@ -67,7 +67,7 @@ public sealed class SimulationRuntime : KernelRuntime
     }
 
     /// <inheritdoc/>
-    public override ValueTask PointAsync(KernelTask task)
+    public override ValueTask PointAsync(KernelTask task, object target, PointKind kind)
     {
         if (_runnable.Count == 0 || (NextRandom() & 1) == 0)
             return default;

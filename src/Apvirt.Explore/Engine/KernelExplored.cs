@@ -1,0 +1,116 @@
+using Apvirt.Kernel.Runtime;
+
+namespace Apvirt.Explore.Engine;
+
+/// <summary>Tasks of the kernel layers as something to explore: each execution prepares them anew.</summary>
+/// <param name="begin">Prepares the state and starts the tasks, after <see cref="ExplorationRuntime.Begin"/>.</param>
+/// <param name="makeRuntime">Makes the runtime of an execution.</param>
+public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<ExplorationRuntime, IStepListener> begin) : IExplored, IStepListener
+{
+    private const int TasksMax = 32;
+
+    private readonly Dictionary<object, int> _objects = new(ReferenceEqualityComparer.Instance);
+    private readonly List<Step> _released = [];
+    private readonly Step[] _next = new Step[TasksMax];
+
+    /// <summary>The runtime of the present execution.</summary>
+    public ExplorationRuntime Runtime { get; private set; } = null!;
+
+    /// <inheritdoc/>
+    public int TaskCount => TasksMax;
+
+    /// <inheritdoc/>
+    public int ObjectCount => TasksMax + _objects.Count;
+
+    /// <inheritdoc/>
+    public ulong Enabled
+    {
+        get
+        {
+            ulong enabled = Steppable();
+            return enabled != 0 || Unfinished == 0 || !Runtime.LetTimePass() ? enabled : Steppable();
+        }
+    }
+
+    /// <inheritdoc/>
+    public ulong Unfinished
+    {
+        get
+        {
+            ulong unfinished = 0;
+            foreach (SteppedTask task in Runtime.Tasks)
+            {
+                if (!task.HasEnded)
+                    unfinished |= 1UL << task.Index;
+            }
+            return unfinished;
+        }
+    }
+
+    /// <inheritdoc/>
+    public ReadOnlySpan<Step> Released => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_released);
+
+    /// <inheritdoc/>
+    public void Restart()
+    {
+        _objects.Clear();
+        _released.Clear();
+        Runtime = makeRuntime();
+        begin(Runtime, this);
+        _released.Clear();
+    }
+
+    /// <inheritdoc/>
+    public Step Next(int task) => _next[task];
+
+    /// <inheritdoc/>
+    public void Do(int task)
+    {
+        _released.Clear();
+        Runtime.Step(Runtime.Tasks[task]);
+    }
+
+    void IStepListener.Released(object target, bool isShared) =>
+        _released.Add(new Step(isShared ? StepKind.UnlockShared : StepKind.Unlock, NumberOf(target)));
+
+    // Numbers are given here, so that executions which begin alike have the same, whoever asks when.
+    void IStepListener.Arrived(SteppedTask task) => _next[task.Index] = task.Kind switch
+    {
+        PointKind.Lock => new Step(StepKind.Lock, NumberOf(task.Target!)),
+        PointKind.LockShared => new Step(StepKind.LockShared, NumberOf(task.Target!)),
+        _ => new Step(StepKind.Local, task.Index),
+    };
+
+    void IStepListener.Woken(SteppedTask task)
+    {
+        if (task.Index >= TasksMax)
+            throw new InvalidOperationException($"more than {TasksMax} tasks at once cannot be explored");
+        _released.Add(new Step(StepKind.Unlock, task.Index));
+        // Being woken is an acquisition of what the waker has released, so that what follows from waking is known.
+        _next[task.Index] = new Step(StepKind.Lock, task.Index);
+    }
+
+    private int NumberOf(object target)
+    {
+        if (_objects.TryGetValue(target, out int number))
+            return number;
+        number = TasksMax + _objects.Count;
+        _objects.Add(target, number);
+        return number;
+    }
+
+    private ulong Steppable()
+    {
+        ulong steppable = 0;
+        foreach (SteppedTask task in Runtime.Tasks)
+        {
+            if (task.HasEnded || !task.CanStep)
+                continue;
+            // What was started or woken goes on to its next point first: until there it meets nobody.
+            if (task.Target is null)
+                return 1UL << task.Index;
+            steppable |= 1UL << task.Index;
+        }
+        return steppable;
+    }
+}

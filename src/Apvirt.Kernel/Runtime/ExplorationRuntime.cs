@@ -1,0 +1,195 @@
+using System.Runtime.ExceptionServices;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Waiting;
+
+namespace Apvirt.Kernel.Runtime;
+
+/// <summary>A task whose steps somebody else decides.</summary>
+public sealed class SteppedTask
+{
+    internal SteppedTask(int index, KernelTask task)
+    {
+        Index = index;
+        Task = task;
+    }
+
+    /// <summary>Number of the task, from 0 in the order of their starts.</summary>
+    public int Index { get; }
+
+    /// <summary>The task.</summary>
+    public KernelTask Task { get; }
+
+    /// <summary>The lock or completion before which it stands, null if it stands before none.</summary>
+    public object? Target { get; internal set; }
+
+    /// <summary>What it is about to do to the target.</summary>
+    public PointKind Kind { get; internal set; }
+
+    /// <summary>Whether it has ended.</summary>
+    public bool HasEnded => Spawned.IsCompleted;
+
+    /// <summary>Whether it can do a step: it was woken, or what it is about to acquire is free.</summary>
+    public bool CanStep => Item is not null || (Target is not null && Target switch
+    {
+        KernelMutex mutex => !mutex.IsHeld,
+        KernelRwSemaphore semaphore => semaphore.Admits(Kind == PointKind.Lock ? LockMode.Write : LockMode.Read),
+        _ => true,
+    });
+
+    internal SpawnedTask Spawned { get; set; } = null!;
+
+    internal IThreadPoolWorkItem? Item { get; set; }
+}
+
+/// <summary>Is told of what happens within a step that is none of its own.</summary>
+public interface IStepListener
+{
+    /// <summary>A lock was released.</summary>
+    /// <param name="target">The lock.</param>
+    /// <param name="isShared">Whether it was held shared.</param>
+    void Released(object target, bool isShared);
+
+    /// <summary>A task stands before an acquisition.</summary>
+    /// <param name="task">The task.</param>
+    void Arrived(SteppedTask task);
+
+    /// <summary>A task was started or woken.</summary>
+    /// <param name="task">The task.</param>
+    void Woken(SteppedTask task);
+}
+
+/// <summary>
+/// The runtime of exploration: one thread, and whoever explores decides which task does its next step. A task stands still
+/// before each acquisition. Time moves only when nobody can step (reference/runtime.md).
+/// </summary>
+/// <remarks>
+/// Until <see cref="Begin"/> there are no points: what is prepared runs in the order in which it is started. Plain memory
+/// that is shared without a lock is no point; guards and invariants, which are checked meanwhile, find where that matters.
+/// </remarks>
+public sealed class ExplorationRuntime : KernelRuntime
+{
+    private const int FiringsMax = 1000;
+
+    private readonly SimulationTime _time = new();
+    private readonly Queue<IThreadPoolWorkItem> _preparing = new();
+    private readonly List<SteppedTask> _tasks = [];
+    private readonly Dictionary<KernelTask, SteppedTask> _byTask = [];
+    private IStepListener? _listener;
+    private ExceptionDispatchInfo? _bug;
+    private SplitMix _random = new(1);
+    private int _firings;
+
+    /// <inheritdoc/>
+    public override TimeProvider Time => _time;
+
+    /// <inheritdoc/>
+    public override bool IsSerial => true;
+
+    /// <inheritdoc/>
+    public override bool HasPoints => true;
+
+    /// <summary>The tasks that were started since exploration began.</summary>
+    public IReadOnlyList<SteppedTask> Tasks => _tasks;
+
+    /// <summary>Runs something to its end before exploration begins.</summary>
+    /// <typeparam name="T">Type of the answer.</typeparam>
+    /// <param name="operation">The operation, already begun.</param>
+    public T Prepare<T>(ValueTask<T> operation)
+    {
+        Task<T> task = operation.AsTask();
+        while (!task.IsCompleted || _preparing.Count > 0)
+        {
+            if (_preparing.TryDequeue(out IThreadPoolWorkItem? item))
+                item.Execute();
+            else if (_time.NextDue() == long.MaxValue)
+                throw new InvalidOperationException("the preparation waits for something that can no longer happen");
+            else
+                _time.FireNext();
+        }
+        ThrowBug();
+        return task.GetAwaiter().GetResult();
+    }
+
+    /// <summary>Exploration begins: from here on tasks stand still before each acquisition.</summary>
+    /// <param name="listener">Who is told what happens within steps.</param>
+    public void Begin(IStepListener listener) => _listener = listener;
+
+    /// <inheritdoc/>
+    public override SpawnedTask Spawn(string name, Func<KernelTask, ValueTask> body)
+    {
+        SpawnedTask spawned = new(CreateTask(name), body);
+        if (_listener is null)
+        {
+            _preparing.Enqueue(spawned);
+            return spawned;
+        }
+        SteppedTask task = new(_tasks.Count, spawned.Task) { Spawned = spawned, Item = spawned };
+        _tasks.Add(task);
+        _byTask.Add(spawned.Task, task);
+        _listener.Woken(task);
+        return spawned;
+    }
+
+    /// <summary>Lets a task do its step and go on to the next.</summary>
+    /// <param name="task">A task that can step.</param>
+    public void Step(SteppedTask task)
+    {
+        IThreadPoolWorkItem item = task.Item ?? task.Task.Waiter;
+        task.Item = null;
+        task.Target = null;
+        item.Execute();
+        ThrowBug();
+    }
+
+    /// <summary>Lets time pass until some task can step.</summary>
+    /// <returns>False if no timer is set, or timers go on firing without an end.</returns>
+    public bool LetTimePass()
+    {
+        while (!_tasks.Exists(task => task.CanStep))
+        {
+            if (_time.NextDue() == long.MaxValue || ++_firings > FiringsMax)
+                return false;
+            _time.FireNext();
+        }
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public override ulong NextRandom() => _random.Next();
+
+    /// <inheritdoc/>
+    public override ValueTask PointAsync(KernelTask task, object target, PointKind kind)
+    {
+        if (!_byTask.TryGetValue(task, out SteppedTask? stepped))
+            return default;
+        stepped.Target = target;
+        stepped.Kind = kind;
+        _listener!.Arrived(stepped);
+        task.Waiter.Arm();
+        return task.Waiter.Pending;
+    }
+
+    /// <inheritdoc/>
+    public override void Released(KernelTask task, object target, bool isShared) => _listener?.Released(target, isShared);
+
+    internal override void OnBug(ExceptionDispatchInfo bug) => _bug ??= bug;
+
+    internal override void MakeRunnable(IThreadPoolWorkItem runnable)
+    {
+        if (runnable is TaskWaiter waiter && _byTask.TryGetValue(waiter.Task, out SteppedTask? task))
+        {
+            task.Item = runnable;
+            _listener!.Woken(task);
+            return;
+        }
+        _preparing.Enqueue(runnable);
+    }
+
+    private void ThrowBug()
+    {
+        ExceptionDispatchInfo? bug = _bug;
+        _bug = null;
+        bug?.Throw();
+    }
+}
