@@ -1,3 +1,4 @@
+using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 
 namespace Apvirt.Explore.Engine;
@@ -11,6 +12,7 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
 
     private readonly Dictionary<object, int> _objects = new(ReferenceEqualityComparer.Instance);
     private readonly List<Step> _released = [];
+    private bool _isRested;
     private readonly Step[] _next = new Step[TasksMax];
 
     /// <summary>The runtime of the present execution.</summary>
@@ -28,7 +30,13 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
         get
         {
             ulong enabled = Steppable();
-            return enabled != 0 || Unfinished == 0 || !Runtime.LetTimePass() ? enabled : Steppable();
+            if (enabled != 0 || Unfinished == 0)
+                return enabled;
+            // Whoever goes on then goes on because everybody else has come to rest.
+            if (_isRested)
+                return 0;
+            _isRested = true;
+            return Runtime.LetTimePass() ? Steppable() : 0;
         }
     }
 
@@ -55,6 +63,7 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     {
         _objects.Clear();
         _released.Clear();
+        _isRested = false;
         Runtime = makeRuntime();
         begin(Runtime, this);
         _released.Clear();
@@ -66,6 +75,8 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     /// <inheritdoc/>
     public void Do(int task)
     {
+        _ = Enabled;
+        _isRested = false;
         _released.Clear();
         Runtime.Step(Runtime.Tasks[task]);
     }
@@ -98,6 +109,11 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
         _objects.Add(target, number);
         return number;
     }
+
+    /// <summary>Class of the lock that a step names; empty if it names none.</summary>
+    /// <param name="target">Number of the object.</param>
+    public string NameOf(int target) =>
+        target < TasksMax ? "" : _objects.FirstOrDefault(o => o.Value == target).Key is KernelLock kernelLock ? kernelLock.Class.Name : "";
 
     private ulong Steppable()
     {

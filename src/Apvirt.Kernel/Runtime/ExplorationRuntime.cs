@@ -40,6 +40,9 @@ public sealed class SteppedTask
     internal SpawnedTask Spawned { get; set; } = null!;
 
     internal IThreadPoolWorkItem? Item { get; set; }
+
+    // What goes on when the step at the target is done.
+    internal TaskWaiter Waiter { get; set; } = null!;
 }
 
 /// <summary>Is told of what happens within a step that is none of its own.</summary>
@@ -135,7 +138,7 @@ public sealed class ExplorationRuntime : KernelRuntime
     /// <param name="task">A task that can step.</param>
     public void Step(SteppedTask task)
     {
-        IThreadPoolWorkItem item = task.Item ?? task.Task.Waiter;
+        IThreadPoolWorkItem item = task.Item ?? task.Waiter;
         task.Item = null;
         task.Target = null;
         item.Execute();
@@ -161,9 +164,10 @@ public sealed class ExplorationRuntime : KernelRuntime
     /// <inheritdoc/>
     public override ValueTask PointAsync(KernelTask task, object target, PointKind kind)
     {
-        if (!_byTask.TryGetValue(task, out SteppedTask? stepped))
+        if (Of(task) is not { } stepped)
             return default;
         stepped.Target = target;
+        stepped.Waiter = task.Waiter;
         stepped.Kind = kind;
         _listener!.Arrived(stepped);
         task.Waiter.Arm();
@@ -177,7 +181,7 @@ public sealed class ExplorationRuntime : KernelRuntime
 
     internal override void MakeRunnable(IThreadPoolWorkItem runnable)
     {
-        if (runnable is TaskWaiter waiter && _byTask.TryGetValue(waiter.Task, out SteppedTask? task))
+        if (runnable is TaskWaiter waiter && Of(waiter.Task) is { } task)
         {
             task.Item = runnable;
             _listener!.Woken(task);
@@ -185,6 +189,10 @@ public sealed class ExplorationRuntime : KernelRuntime
         }
         _preparing.Enqueue(runnable);
     }
+
+    // The worker of a queue does what it does for whoever waits for it, and is no caller of its own.
+    private SteppedTask? Of(KernelTask task) =>
+        _byTask.GetValueOrDefault(task) ?? (task.Lender is { } lender ? _byTask.GetValueOrDefault(lender) : null);
 
     private void ThrowBug()
     {

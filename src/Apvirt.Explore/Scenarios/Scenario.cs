@@ -1,0 +1,101 @@
+using System.Text;
+using Apvirt.Ap.Profiles;
+using Apvirt.Host.Traces;
+using YamlDotNet.Core;
+using YamlDotNet.RepresentationModel;
+
+namespace Apvirt.Explore.Scenarios;
+
+/// <summary>What one of several callers does.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Operations">Operations of traces, one after another.</param>
+public sealed record ScenarioTask(string Name, IReadOnlyList<string> Operations);
+
+/// <summary>A machine, what is done first, and what several callers then do at once.</summary>
+/// <param name="About">What it is about, in a line.</param>
+/// <param name="Profile">Whose quirks apply.</param>
+/// <param name="Machine">The machine: the first line of a trace.</param>
+/// <param name="SetUp">Operations of traces, done before.</param>
+/// <param name="Tasks">The callers.</param>
+public sealed record Scenario(string About, Profile Profile, string Machine, IReadOnlyList<string> SetUp, IReadOnlyList<ScenarioTask> Tasks)
+{
+    /// <summary>Reads a scenario.</summary>
+    /// <param name="file">Name of the file, for errors.</param>
+    /// <param name="text">The file.</param>
+    /// <param name="scenario">The scenario.</param>
+    /// <returns>What is wrong, with file, line and column; null if nothing is.</returns>
+    public static string? Read(string file, string text, out Scenario? scenario)
+    {
+        scenario = null;
+        try
+        {
+            YamlStream stream = [];
+            stream.Load(new StringReader(text));
+            if (stream.Documents.Count == 0 || stream.Documents[0].RootNode is not YamlMappingNode root)
+                return $"{file}:1:1: expected a mapping with about, machine, setup and tasks";
+            string about = "";
+            Profile profile = Profile.Strict;
+            string? machine = null;
+            List<string> setUp = [];
+            List<ScenarioTask> tasks = [];
+            foreach ((YamlNode key, YamlNode value) in root.Children)
+            {
+                switch (((YamlScalarNode)key).Value)
+                {
+                    case "about":
+                        about = Text(file, value);
+                        break;
+                    case "profile":
+                        string name = Text(file, value);
+                        profile = Profile.Find(name) ?? throw At(file, value, $"profile \"{name}\" is not known; 'apvirt profiles' lists them");
+                        break;
+                    case "machine":
+                        machine = Text(file, value);
+                        if (new TraceReader(file, Encoding.UTF8.GetBytes(machine)).ReadHeader(out _) is { } error)
+                            throw At(file, value, error.Message);
+                        break;
+                    case "setup":
+                        setUp.AddRange(Operations(file, value));
+                        break;
+                    case "tasks":
+                        foreach ((YamlNode task, YamlNode operations) in (value as YamlMappingNode ?? throw At(file, value, "expected a mapping from callers to what they do")).Children)
+                            tasks.Add(new ScenarioTask(Text(file, task), Operations(file, operations)));
+                        break;
+                    case var other:
+                        return $"{file}:{key.Start.Line}:{key.Start.Column}: \"{other}\" is not known; expected about, profile, machine, setup or tasks";
+                }
+            }
+            if (machine is null)
+                return $"{file}:1:1: expected \"machine\", the first line of a trace";
+            if (tasks.Count < 2)
+                return $"{file}:1:1: expected \"tasks\" with at least two callers";
+            scenario = new Scenario(about, profile, machine, setUp, tasks);
+            return null;
+        }
+        catch (YamlException problem)
+        {
+            string message = problem.InnerException?.Message ?? problem.Message;
+            return message.StartsWith(file, StringComparison.Ordinal) ? message : $"{file}:{problem.Start.Line}:{problem.Start.Column}: {message}";
+        }
+    }
+
+    private static List<string> Operations(string file, YamlNode node)
+    {
+        List<string> operations = [];
+        foreach (YamlNode item in (node as YamlSequenceNode ?? throw At(file, node, "expected a list of operations")).Children)
+        {
+            string operation = Text(file, item);
+            if (TraceReader.ReadSingle(Encoding.UTF8.GetBytes(operation), out TraceLine? line) is { } error)
+                throw At(file, item, error.Message);
+            line!.Dispose();
+            operations.Add(operation);
+        }
+        return operations;
+    }
+
+    private static string Text(string file, YamlNode node) =>
+        (node as YamlScalarNode)?.Value ?? throw At(file, node, "expected a text");
+
+    private static YamlException At(string file, YamlNode node, string problem) =>
+        new($"{file}:{node.Start.Line}:{node.Start.Column}: {problem}");
+}

@@ -1,0 +1,203 @@
+using System.Text;
+using System.Text.Json;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Explore.Engine;
+using Apvirt.Host.Checks;
+using Apvirt.Host.Machines;
+using Apvirt.Host.Traces;
+using Apvirt.Host.Views;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Explore.Scenarios;
+
+/// <summary>One step of a schedule.</summary>
+/// <param name="Task">The caller, or what it started.</param>
+/// <param name="Action">What it does: acquires, acquires shared, goes on.</param>
+/// <param name="Target">Class of the lock; empty if there is none.</param>
+public sealed record ScheduleStep(string Task, string Action, string Target);
+
+/// <summary>Something that went wrong in some execution.</summary>
+/// <param name="Rule">The invariant, or V01 for a deadlock and V06 for answers that no order gives.</param>
+/// <param name="Summary">What went wrong.</param>
+/// <param name="Finding">The finding that predicts it; null if none does.</param>
+/// <param name="Schedule">The steps of the execution with the fewest switches that shows it.</param>
+/// <param name="Count">In how many executions it was seen.</param>
+public sealed record ScenarioViolation(string Rule, string Summary, string? Finding, IReadOnlyList<ScheduleStep> Schedule, long Count);
+
+/// <summary>What exploring a scenario found.</summary>
+/// <param name="Result">How far it came.</param>
+/// <param name="Outcomes">How many different answers and states there were.</param>
+/// <param name="Violations">What went wrong.</param>
+public sealed record ScenarioResult(ExploreResult Result, int Outcomes, IReadOnlyList<ScenarioViolation> Violations);
+
+/// <summary>
+/// Explores a scenario on the real driver: every order of lock acquisitions, with lock orders, guards, lifetimes and
+/// invariants checked in each execution, and the answers held against those of all orders of the operations (V06).
+/// </summary>
+/// <param name="scenario">The scenario.</param>
+public sealed class ScenarioSearch(Scenario scenario)
+{
+    private const int OrdersMax = 2000;
+
+    private readonly KernelChecks _checks = new(LockOrder.Declared);
+    private readonly Dictionary<(string Rule, string Summary), ScenarioViolation> _violations = [];
+    private readonly HashSet<string> _outcomes = new(StringComparer.Ordinal);
+    private HashSet<string>? _explained;
+    private VirtualHost _host = null!;
+    private KernelTask _boot = null!;
+    private string[][] _answers = [];
+    private List<ScheduleStep> _schedule = [];
+    private int _seen;
+
+    /// <summary>Called after each execution with the number so far.</summary>
+    public Action<long>? Progress { get; set; }
+
+    /// <summary>Explores.</summary>
+    /// <param name="options">How far.</param>
+    public ScenarioResult Run(ExploreOptions options)
+    {
+        _explained = Explained();
+        KernelExplored program = new(() => new ExplorationRuntime { Checks = _checks }, Begin);
+        Explorer explorer = new(program, options);
+        long executions = 0;
+        explorer.Completed = depth =>
+        {
+            Look(explorer, program, depth);
+            Progress?.Invoke(++executions);
+            return true;
+        };
+        ExploreResult result = explorer.Run();
+        if (result.Verdict == Verdict.Exhausted && _violations.Values.Any(v => v.Finding is null))
+            result = result with { Verdict = Verdict.Violation };
+        return new ScenarioResult(result, _outcomes.Count, [.. _violations.Values]);
+    }
+
+    private void Begin(ExplorationRuntime runtime, IStepListener listener)
+    {
+        Prepare(runtime);
+        // What the preparation shows is no matter of interleavings.
+        _seen = _checks.Violations.ToArray().Length;
+        runtime.Begin(listener);
+        _answers = [.. scenario.Tasks.Select(task => new string[task.Operations.Count])];
+        for (int i = 0; i < scenario.Tasks.Count; i++)
+        {
+            int own = i;
+            runtime.Spawn(scenario.Tasks[i].Name, async task =>
+            {
+                for (int j = 0; j < scenario.Tasks[own].Operations.Count; j++)
+                    _answers[own][j] = await RunAsync(task, scenario.Tasks[own].Operations[j]);
+            });
+        }
+    }
+
+    private void Prepare(ExplorationRuntime runtime)
+    {
+        _ = new TraceReader("scenario", Encoding.UTF8.GetBytes(scenario.Machine)).ReadHeader(out TraceHeader? header);
+        _boot = runtime.CreateTask("boot");
+        MachineSetup setup = header!.ToSetup() with { Profile = scenario.Profile };
+        _host = runtime.Prepare(VirtualHost.BootAsync(_boot, setup));
+        foreach (string operation in scenario.SetUp)
+            runtime.Prepare(RunAsync(_boot, operation));
+    }
+
+    private async ValueTask<string> RunAsync(KernelTask task, string operation)
+    {
+        _ = TraceReader.ReadSingle(Encoding.UTF8.GetBytes(operation), out TraceLine? line);
+        using (line)
+            return TraceWriter.Format(line!, await OperationRunner.RunAsync(_host, task, line!, new SysfsText()));
+    }
+
+    private void Look(Explorer explorer, KernelExplored program, int depth)
+    {
+        _schedule = [];
+        ulong unfinished = program.Unfinished;
+        if (unfinished != 0)
+        {
+            Add("V01", "deadlock: " + string.Join("; ", program.Runtime.Tasks.Where(t => (unfinished >> t.Index & 1) != 0).Select(Waiting)), finding: null, explorer, program, depth);
+            return;
+        }
+        _host.Checks!.Ended(_boot, Errno.Ok, writesBefore: null);
+        Violation[] all = _checks.Violations.ToArray();
+        foreach (Violation violation in all[_seen..])
+            Add(violation.Rule, violation.Summary, violation.Finding, explorer, program, depth);
+        _seen = all.Length;
+        string outcome = Outcome();
+        _outcomes.Add(outcome);
+        if (_explained is not null && !_explained.Contains(outcome))
+            Add("V06", "no order of the operations gives these answers and this state: " + string.Join(" ", _answers.SelectMany(a => a)), finding: null, explorer, program, depth);
+    }
+
+    private static string Waiting(SteppedTask task) =>
+        $"{task.Task.Name} holds {(task.Task.Held.IsEmpty ? "nothing" : string.Join(", ", task.Task.Held.ToArray()))} and waits for {(task.Target as KernelLock)?.Class.Name ?? "something"}";
+
+    private void Add(string rule, string summary, string? finding, Explorer explorer, KernelExplored program, int depth)
+    {
+        if (_schedule.Count == 0)
+            _schedule = Schedule(explorer, program, depth);
+        (string, string) key = (rule, summary);
+        if (!_violations.TryGetValue(key, out ScenarioViolation? known))
+            _violations[key] = new ScenarioViolation(rule, summary, finding, _schedule, 1);
+        else
+            _violations[key] = known with { Count = known.Count + 1, Schedule = Switches(_schedule) < Switches(known.Schedule) ? _schedule : known.Schedule };
+    }
+
+    private static int Switches(IReadOnlyList<ScheduleStep> schedule) =>
+        Enumerable.Range(1, Math.Max(0, schedule.Count - 1)).Count(i => schedule[i].Task != schedule[i - 1].Task);
+
+    private static List<ScheduleStep> Schedule(Explorer explorer, KernelExplored program, int depth)
+    {
+        List<ScheduleStep> schedule = [];
+        for (int i = 0; i < depth; i++)
+        {
+            Step step = explorer.StepAt(i);
+            string target = program.NameOf(step.Object);
+            string action = target.Length == 0 ? "goes on" : step.Kind == StepKind.LockShared ? "acquires shared" : "acquires";
+            schedule.Add(new ScheduleStep(program.Runtime.Tasks[explorer.TaskAt(i)].Task.Name, action, target));
+        }
+        return schedule;
+    }
+
+    private string Outcome() => string.Join('\n', _answers.SelectMany(a => a)) + JsonSerializer.Serialize(HostView.Of(_host));
+
+    // What all orders of the operations give, one after another; null if there are too many orders.
+    private HashSet<string>? Explained()
+    {
+        int[][] orders = [.. Orders([.. scenario.Tasks.Select(task => task.Operations.Count)], []).Take(OrdersMax + 1)];
+        if (orders.Length > OrdersMax)
+            return null;
+        HashSet<string> explained = new(StringComparer.Ordinal);
+        foreach (int[] order in orders)
+        {
+            ExplorationRuntime runtime = new() { Checks = new KernelChecks(LockOrder.Declared) };
+            Prepare(runtime);
+            _answers = [.. scenario.Tasks.Select(task => new string[task.Operations.Count])];
+            int[] at = new int[scenario.Tasks.Count];
+            foreach (int task in order)
+            {
+                _answers[task][at[task]] = runtime.Prepare(RunAsync(runtime.CreateTask(scenario.Tasks[task].Name), scenario.Tasks[task].Operations[at[task]]));
+                at[task]++;
+            }
+            explained.Add(Outcome());
+        }
+        return explained;
+    }
+
+    private static IEnumerable<int[]> Orders(int[] left, int[] done)
+    {
+        if (left.All(count => count == 0))
+            yield return done;
+        for (int i = 0; i < left.Length; i++)
+        {
+            if (left[i] == 0)
+                continue;
+            int[] less = [.. left];
+            less[i]--;
+            foreach (int[] order in Orders(less, [.. done, i]))
+                yield return order;
+        }
+    }
+}
