@@ -88,6 +88,7 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     void IStepListener.Arrived(SteppedTask task) => _next[task.Index] = task.Kind switch
     {
         PointKind.Lock => new Step(StepKind.Lock, NumberOf(task.Target!)),
+        PointKind.Try => new Step(StepKind.Try, NumberOf(task.Target!)),
         PointKind.LockShared => new Step(StepKind.LockShared, NumberOf(task.Target!)),
         _ => new Step(StepKind.Local, task.Index),
     };

@@ -72,6 +72,18 @@ public sealed class KernelMutex : KernelLock
     public bool TryLock(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) =>
         TryTake(task, file, line, isTry: true);
 
+    /// <summary>The same as <see cref="TryLock"/>, at a point where others may run first.</summary>
+    /// <param name="task">The acquiring task.</param>
+    /// <param name="file">Acquiring file; filled in by the compiler.</param>
+    /// <param name="line">Acquiring line; filled in by the compiler.</param>
+    /// <returns>Whether the mutex is now held by the task.</returns>
+    public async ValueTask<bool> TryLockAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    {
+        if (task.HasPoints)
+            await task.Runtime.PointAsync(task, this, PointKind.Try);
+        return TryTake(task, file, line, isTry: true);
+    }
+
     /// <summary>Releases the mutex and hands it to the first waiter.</summary>
     /// <param name="task">The holder.</param>
     /// <exception cref="InvalidOperationException">The task does not hold the mutex, and nothing is checked.</exception>

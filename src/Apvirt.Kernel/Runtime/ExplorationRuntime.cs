@@ -30,7 +30,7 @@ public sealed class SteppedTask
     public bool HasEnded => Spawned.IsCompleted;
 
     /// <summary>Whether it can do a step: it was woken, or what it is about to acquire is free.</summary>
-    public bool CanStep => Item is not null || (Target is not null && Target switch
+    public bool CanStep => Item is not null || (Target is not null && Kind == PointKind.Try) || (Target is not null && Target switch
     {
         KernelMutex mutex => !mutex.IsHeld,
         KernelRwSemaphore semaphore => semaphore.Admits(Kind == PointKind.Lock ? LockMode.Write : LockMode.Read),

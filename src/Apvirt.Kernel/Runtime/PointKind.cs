@@ -7,10 +7,8 @@ public enum PointKind
     Lock,
     /// <summary>Acquires shared.</summary>
     LockShared,
-    /// <summary>Waits for a completion.</summary>
-    Wait,
-    /// <summary>Completes.</summary>
-    Complete,
+    /// <summary>Acquires exclusively, or finds that it cannot.</summary>
+    Try,
     /// <summary>Deletes, and waits until nobody refers any more.</summary>
     Delete,
 }

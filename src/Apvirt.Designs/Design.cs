@@ -1,0 +1,119 @@
+using Apvirt.Explore.Engine;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Designs;
+
+/// <summary>
+/// A locking design of the past, or the final one, as a small model on the kernel's own locks: its state, and callers that
+/// meet in it. One object is one execution.
+/// </summary>
+public abstract class Design
+{
+    private readonly List<string> _wrong = [];
+
+    /// <summary>What was seen to be wrong in this execution.</summary>
+    public IReadOnlyList<string> Wrong => _wrong;
+
+    /// <summary>Starts the callers.</summary>
+    /// <param name="runtime">Who runs them.</param>
+    public abstract void Start(ExplorationRuntime runtime);
+
+    /// <summary>Looks at the state when all callers have ended.</summary>
+    public virtual void Look()
+    {
+    }
+
+    /// <summary>Says that something is wrong.</summary>
+    /// <param name="what">What.</param>
+    protected void Report(string what) => _wrong.Add(what);
+
+    /// <summary>Says that something is wrong unless a condition holds.</summary>
+    /// <param name="condition">The condition.</param>
+    /// <param name="what">What is wrong otherwise.</param>
+    protected void Require(bool condition, string what)
+    {
+        if (!condition)
+            Report(what);
+    }
+}
+
+/// <summary>
+/// Memory that callers share without a lock: each access is a point of its own, so that every order of accesses is seen.
+/// </summary>
+/// <typeparam name="T">Type of the value.</typeparam>
+/// <param name="value">The first value.</param>
+public sealed class SharedCell<T>(T value)
+{
+    private static readonly LockClass CellClass = new("memory", LockKind.Mutex);
+
+    private readonly KernelMutex _access = new(CellClass);
+
+    /// <summary>The value, for looking at it in the end.</summary>
+    public T Value { get; private set; } = value;
+
+    /// <summary>Reads.</summary>
+    /// <param name="task">The reading task.</param>
+    public async ValueTask<T> ReadAsync(KernelTask task)
+    {
+        await _access.LockAsync(task);
+        T read = Value;
+        _access.Unlock(task);
+        return read;
+    }
+
+    /// <summary>Writes.</summary>
+    /// <param name="task">The writing task.</param>
+    /// <param name="written">The new value.</param>
+    public async ValueTask WriteAsync(KernelTask task, T written)
+    {
+        await _access.LockAsync(task);
+        Value = written;
+        _access.Unlock(task);
+    }
+}
+
+/// <summary>What exploring a design found.</summary>
+/// <param name="Result">How far it came.</param>
+/// <param name="Defects">What was wrong in some execution, and in how many.</param>
+/// <param name="Reports">What the lock validator and the other checks reported.</param>
+public sealed record DesignResult(ExploreResult Result, IReadOnlyDictionary<string, long> Defects, IReadOnlyList<Violation> Reports);
+
+/// <summary>Explores a design to the end.</summary>
+public static class DesignSearch
+{
+    /// <summary>What is reported when callers wait for each other for ever.</summary>
+    public const string Deadlock = "deadlock";
+
+    /// <summary>Explores.</summary>
+    /// <param name="make">Makes the design anew for each execution.</param>
+    /// <param name="options">How far.</param>
+    public static DesignResult Run(Func<Design> make, ExploreOptions? options = null)
+    {
+        KernelChecks checks = new();
+        SortedDictionary<string, long> defects = new(StringComparer.Ordinal);
+        Design design = null!;
+        KernelExplored program = new(() => new ExplorationRuntime { Checks = checks }, (runtime, listener) =>
+        {
+            design = make();
+            runtime.Begin(listener);
+            design.Start(runtime);
+        });
+        Explorer explorer = new(program, options);
+        explorer.Completed = _ =>
+        {
+            if (program.Unfinished != 0)
+                Count(Deadlock);
+            else
+                design.Look();
+            foreach (string wrong in design.Wrong)
+                Count(wrong);
+            return true;
+        };
+        return new DesignResult(explorer.Run(), defects, checks.Violations.ToArray());
+
+        void Count(string defect) => defects[defect] = defects.GetValueOrDefault(defect) + 1;
+    }
+}

@@ -1,0 +1,91 @@
+using Apvirt.Ap.Profiles;
+using Apvirt.Explore.Engine;
+using Apvirt.Explore.Scenarios;
+
+namespace Apvirt.Explore.Tests.Scenarios;
+
+/// <summary>Scenarios on the real driver.</summary>
+public sealed class ScenarioTests
+{
+    private static string Folder
+    {
+        get
+        {
+            DirectoryInfo? at = new(AppContext.BaseDirectory);
+            while (at is not null && !File.Exists(Path.Combine(at.FullName, "Apvirt.slnx")))
+                at = at.Parent;
+            return Path.Combine(at!.FullName, "examples", "scenarios");
+        }
+    }
+
+    public static TheoryData<string> Names => [.. Directory.GetFiles(Folder, "*.yaml").Select(file => Path.GetFileName(file)).Order(StringComparer.Ordinal)];
+
+    private static Scenario Read(string name)
+    {
+        string file = Path.Combine(Folder, name);
+        Assert.Null(Scenario.Read(file, File.ReadAllText(file), out Scenario? scenario));
+        return scenario!;
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Under_strict_every_example_is_exhausted_without_a_violation(string name)
+    {
+        ScenarioResult result = new ScenarioSearch(Read(name) with { Profile = Profile.Strict }).Run(new ExploreOptions());
+        Assert.Empty(result.Violations.Select(v => $"{v.Rule} {v.Summary}"));
+        Assert.Equal((Verdict.Exhausted, 0), (result.Result.Verdict, result.Result.Deadlocks));
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Under_linux_612_only_what_a_finding_predicts_is_violated(string name)
+    {
+        ScenarioResult result = new ScenarioSearch(Read(name) with { Profile = Profile.Linux612 }).Run(new ExploreOptions());
+        Assert.Equal(Verdict.Exhausted, result.Result.Verdict);
+        Assert.Empty(result.Violations.Where(v => v.Finding is null).Select(v => $"{v.Rule} {v.Summary}"));
+    }
+
+    [Fact]
+    public void F08_reading_ap_config_without_a_lock_is_found()
+    {
+        ScenarioViolation violation = Assert.Single(new ScenarioSearch(Read("show-config.yaml")).Run(new ExploreOptions()).Violations);
+        Assert.Equal(("I26", "F08"), (violation.Rule, violation.Finding));
+        Assert.StartsWith("mdev.matrix is read without guests_lock or mdevs_lock", violation.Summary, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("stolen-queue.yaml")]
+    [InlineData("show-config.yaml")]
+    public void The_naive_search_has_the_same_outcomes(string name)
+    {
+        ScenarioResult reduced = new ScenarioSearch(Read(name)).Run(new ExploreOptions());
+        ScenarioResult naive = new ScenarioSearch(Read(name)).Run(new ExploreOptions { Strategy = Strategy.Naive });
+        Assert.Equal(reduced.Outcomes, naive.Outcomes);
+        Assert.True(naive.Result.Executions >= reduced.Result.Executions);
+    }
+
+    [Fact]
+    public void M026_in_every_schedule_the_queue_is_either_the_hosts_or_assigned()
+    {
+        ScenarioResult result = new ScenarioSearch(Read("stolen-queue.yaml")).Run(new ExploreOptions());
+        Assert.Equal((4, 2), (result.Result.Executions, result.Outcomes));
+        Assert.Empty(result.Violations);
+    }
+
+    [Fact]
+    public void A_bound_is_said_to_be_one()
+    {
+        ScenarioResult result = new ScenarioSearch(Read("two-openers.yaml")).Run(new ExploreOptions { ExecutionsMax = 3 });
+        Assert.Equal(Verdict.BoundReached, result.Result.Verdict);
+    }
+
+    [Theory]
+    [InlineData("machine: 'x'", "f.yaml:1:10: ")]
+    [InlineData("nonsense: 1", "f.yaml:1:1: \"nonsense\" is not known; expected about, profile, machine, setup or tasks")]
+    [InlineData("profile: linux-9", "f.yaml:1:10: profile \"linux-9\" is not known; 'apvirt profiles' lists them")]
+    [InlineData("setup: ['{}']", "f.yaml:1:9: ")]
+    [InlineData("about: [", "f.yaml:")]
+    [InlineData("about: x", "f.yaml:1:1: expected \"machine\", the first line of a trace")]
+    public void What_is_wrong_is_said_with_its_place(string text, string expected) =>
+        Assert.StartsWith(expected, Scenario.Read("f.yaml", text, out _)!, StringComparison.Ordinal);
+}
