@@ -17,7 +17,9 @@ public sealed record ScenarioTask(string Name, IReadOnlyList<string> Operations)
 /// <param name="Machine">The machine: the first line of a trace.</param>
 /// <param name="SetUp">Operations of traces, done before.</param>
 /// <param name="Tasks">The callers.</param>
-public sealed record Scenario(string About, Profile Profile, string Machine, IReadOnlyList<string> SetUp, IReadOnlyList<ScenarioTask> Tasks)
+/// <param name="Beliefs">Names of statements to be disproved.</param>
+public sealed record Scenario(
+    string About, Profile Profile, string Machine, IReadOnlyList<string> SetUp, IReadOnlyList<ScenarioTask> Tasks, IReadOnlyList<string> Beliefs)
 {
     /// <summary>Reads a scenario.</summary>
     /// <param name="file">Name of the file, for errors.</param>
@@ -38,6 +40,7 @@ public sealed record Scenario(string About, Profile Profile, string Machine, IRe
             string? machine = null;
             List<string> setUp = [];
             List<ScenarioTask> tasks = [];
+            List<string> beliefs = [];
             foreach ((YamlNode key, YamlNode value) in root.Children)
             {
                 switch (((YamlScalarNode)key).Value)
@@ -54,6 +57,13 @@ public sealed record Scenario(string About, Profile Profile, string Machine, IRe
                         if (new TraceReader(file, Encoding.UTF8.GetBytes(machine)).ReadHeader(out _) is { } error)
                             throw At(file, value, error.Message);
                         break;
+                    case "beliefs":
+                        foreach (YamlNode item in (value as YamlSequenceNode ?? throw At(file, value, "expected a list of beliefs")).Children)
+                        {
+                            string belief = Text(file, item);
+                            beliefs.Add(Host.Checks.Beliefs.Find(belief) is null ? throw At(file, item, $"belief \"{belief}\" is not known; expected one of: {string.Join(", ", Host.Checks.Beliefs.Names)}") : belief);
+                        }
+                        break;
                     case "setup":
                         setUp.AddRange(Operations(file, value));
                         break;
@@ -62,14 +72,14 @@ public sealed record Scenario(string About, Profile Profile, string Machine, IRe
                             tasks.Add(new ScenarioTask(Text(file, task), Operations(file, operations)));
                         break;
                     case var other:
-                        return $"{file}:{key.Start.Line}:{key.Start.Column}: \"{other}\" is not known; expected about, profile, machine, setup or tasks";
+                        return $"{file}:{key.Start.Line}:{key.Start.Column}: \"{other}\" is not known; expected about, profile, machine, setup, tasks or beliefs";
                 }
             }
             if (machine is null)
                 return $"{file}:1:1: expected \"machine\", the first line of a trace";
-            if (tasks.Count < 2)
-                return $"{file}:1:1: expected \"tasks\" with at least two callers";
-            scenario = new Scenario(about, profile, machine, setUp, tasks);
+            if (tasks.Count == 0)
+                return $"{file}:1:1: expected \"tasks\", a mapping from callers to what they do";
+            scenario = new Scenario(about, profile, machine, setUp, tasks, beliefs);
             return null;
         }
         catch (YamlException problem)

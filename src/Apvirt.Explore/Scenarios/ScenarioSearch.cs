@@ -79,6 +79,8 @@ public sealed class ScenarioSearch(Scenario scenario)
     private void Begin(ExplorationRuntime runtime, IStepListener listener)
     {
         Prepare(runtime);
+        foreach (string belief in scenario.Beliefs)
+            _host.Checks!.Add(Beliefs.Find(belief)!);
         // What the preparation shows is no matter of interleavings.
         _seen = _checks.Violations.ToArray().Length;
         runtime.Begin(listener);

@@ -33,20 +33,22 @@ public sealed class HostChecks : ICheckPoints
     {
         _host = host;
         foreach (Invariant invariant in InvariantTable.Create())
-        {
-            (invariant.Point switch
-            {
-                CheckPoint.Step => _steps,
-                CheckPoint.Unlocked => _unlocked,
-                _ => _rest,
-            }).Add((invariant, GuardTable.BitsOf(invariant.DependsOn)));
-        }
+            Add(invariant);
         if (host.Model.Runtime.IsSerial)
             host.Model.Runtime.CheckPoints = this;
     }
 
     /// <summary>Guarded writes so far, without those to who is bound, which a refused bind takes back.</summary>
     public long Writes { get; private set; }
+
+    /// <summary>Looks at one statement more from now on.</summary>
+    /// <param name="invariant">The statement.</param>
+    public void Add(Invariant invariant) => (invariant.Point switch
+    {
+        CheckPoint.Step => _steps,
+        CheckPoint.Unlocked => _unlocked,
+        _ => _rest,
+    }).Add((invariant, GuardTable.BitsOf(invariant.DependsOn)));
 
     /// <inheritdoc/>
     public void Written(GuardRule rule)
