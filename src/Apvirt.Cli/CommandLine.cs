@@ -19,7 +19,7 @@ internal static class CommandLine
           apvirt replay tests/conformance/traces      replay recordings of the real driver
           apvirt run trace.jsonl                      print this host's answers to a trace
           apvirt fuzz --seed 1 --operations 100000    many callers at once, everything checked
-          apvirt explore examples/scenarios/stolen-queue.yaml    every order of several callers' locks
+          apvirt explore examples/scenarios/x-perm.yaml    every order of several callers' locks
           apvirt locks tests/conformance/traces       the order of locks, as observed and as declared
           apvirt profiles                             where linux-6.12 and strict differ
 

@@ -123,6 +123,23 @@ public sealed class SysfsFile
     public static ValueTask<Errno> ShowAsync(KernelTask task, SysfsEntry entry, SysfsText text)
     {
         text.Clear();
+        return task.HasPoints ? AtPointAsync(task, entry, text) : ShowNowAsync(task, entry, text);
+    }
+
+    private static async ValueTask<Errno> AtPointAsync(KernelTask task, SysfsEntry entry, SysfsText text)
+    {
+        await entry.References!.PointAsync(task);
+        return await ShowNowAsync(task, entry, text);
+    }
+
+    private static async ValueTask<Errno> AtPointAsync(KernelTask task, SysfsEntry entry, ReadOnlyMemory<byte> data)
+    {
+        await entry.References!.PointAsync(task);
+        return await StoreNowAsync(task, entry, data);
+    }
+
+    private static ValueTask<Errno> ShowNowAsync(KernelTask task, SysfsEntry entry, SysfsText text)
+    {
         if (!entry.References!.TryEnter(task))
             return new ValueTask<Errno>(Errno.ENODEV);
         ValueTask<Errno> show = entry.Attribute!.ShowAsync(task, entry.Directory, text);
@@ -152,9 +169,14 @@ public sealed class SysfsFile
                 ? new ValueTask<Errno>(Errno.ENODEV)
                 : entry.Attribute.StoreAsync(task, entry.Directory, data);
         }
+        return task.HasPoints ? AtPointAsync(task, entry, data) : StoreNowAsync(task, entry, data);
+    }
+
+    private static ValueTask<Errno> StoreNowAsync(KernelTask task, SysfsEntry entry, ReadOnlyMemory<byte> data)
+    {
         if (!entry.References!.TryEnter(task))
             return new ValueTask<Errno>(Errno.ENODEV);
-        ValueTask<Errno> store = entry.Attribute.StoreAsync(task, entry.Directory, data);
+        ValueTask<Errno> store = entry.Attribute!.StoreAsync(task, entry.Directory, data);
         if (!store.IsCompletedSuccessfully)
             return LeaveAfterAsync(task, entry, store);
         entry.References.Exit(task);

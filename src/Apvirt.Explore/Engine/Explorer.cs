@@ -44,6 +44,9 @@ public sealed class Explorer
 
     private readonly List<int> _touched = [];
 
+    // By depth and task: what memory the step touched that the task did there, or does there while it sleeps; null if none.
+    private Step[]?[] _footprints;
+
     /// <summary>Makes an explorer.</summary>
     /// <param name="program">What to explore.</param>
     /// <param name="options">How and how far.</param>
@@ -54,6 +57,7 @@ public sealed class Explorer
         _isReduced = _options.Strategy == Strategy.Reduced;
         _tasks = program.TaskCount;
         _clock = new int[_task.Length * _tasks];
+        _footprints = new Step[]?[_task.Length * _tasks];
         _last = new int[_tasks];
         _known = new int[_tasks * _tasks];
         _reach = new int[_tasks];
@@ -179,7 +183,7 @@ public sealed class Explorer
         for (ulong rest = sleeping; rest != 0; rest &= rest - 1)
         {
             int task = BitOperations.TrailingZeroCount(rest);
-            if (!_program.Next(task).ConflictsWith(_step[depth - 1]))
+            if (!_program.Next(task).ConflictsWith(_step[depth - 1]) && !Meet(FootprintAt(depth - 1, task), FootprintAt(depth - 1, _task[depth - 1])))
                 stays |= 1UL << task;
         }
         return stays;
@@ -197,6 +201,8 @@ public sealed class Explorer
         if (depth == _task.Length)
             Grow();
         _sleep[depth] = SleepAt(depth);
+        for (int other = 0; other < _tasks && depth > 0; other++)
+            FootprintAt(depth, other) = (_sleep[depth] >> other & 1) != 0 ? FootprintAt(depth - 1, other) : null;
         _enabled[depth] = enabled;
         _backtrack[depth] = _isReduced ? 1UL << task : enabled;
         _done[depth] = 0;
@@ -213,6 +219,7 @@ public sealed class Explorer
         Array.Resize(ref _task, size);
         Array.Resize(ref _step, size);
         Array.Resize(ref _clock, size * _tasks);
+        Array.Resize(ref _footprints, size * _tasks);
     }
 
     private void Do(int depth)
@@ -224,8 +231,50 @@ public sealed class Explorer
             Follow(depth, task, step);
         _program.Do(task);
         if (_isReduced)
+        {
+            FollowMemory(depth, task);
             Log(depth);
+        }
         _last[task] = depth;
+    }
+
+    private ref Step[]? FootprintAt(int depth, int task) => ref _footprints[(depth * _tasks) + task];
+
+    private static bool Meet(Step[]? one, Step[]? other)
+    {
+        if (one is null || other is null)
+            return false;
+        foreach (Step mine in one)
+        {
+            foreach (Step theirs in other)
+            {
+                if (mine.ConflictsWith(theirs))
+                    return true;
+            }
+        }
+        return false;
+    }
+
+    // The races of a step in memory, which are known when it is done; under the field's locks there are none.
+    private void FollowMemory(int depth, int task)
+    {
+        ReadOnlySpan<Step> accessed = _program.Accessed;
+        FootprintAt(depth, task) = accessed.Length > 0 ? accessed.ToArray() : null;
+        if (accessed.Length == 0)
+            return;
+        foreach (Step access in accessed)
+            FindRaces(depth, task, access);
+        Span<int> known = Known(task);
+        foreach (Step access in accessed)
+        {
+            for (int i = access.Object < _accessCounts.Length ? _accessCounts[access.Object] - 1 : -1; i >= 0; i--)
+            {
+                (Step other, int at) = _accesses[access.Object][i];
+                if (_task[at] != task && other.ConflictsWith(access))
+                    Join(known, Clock(at));
+            }
+        }
+        known.CopyTo(Clock(depth));
     }
 
     // Finds the races of a step, then what it follows from.
@@ -346,6 +395,8 @@ public sealed class Explorer
         Log(_step[depth], depth);
         foreach (Step release in _program.Released)
             Log(release, depth);
+        foreach (Step access in _program.Accessed)
+            Log(access, depth);
     }
 
     private void Log(in Step step, int depth)

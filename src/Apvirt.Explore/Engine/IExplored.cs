@@ -31,4 +31,7 @@ public interface IExplored
 
     /// <summary>The releases within the step that was just done, which are no steps of their own.</summary>
     ReadOnlySpan<Step> Released { get; }
+
+    /// <summary>The memory that the step that was just done has read and written, each object once.</summary>
+    ReadOnlySpan<Step> Accessed { get; }
 }

@@ -1,3 +1,4 @@
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 
@@ -12,6 +13,12 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
 
     private readonly Dictionary<object, int> _objects = new(ReferenceEqualityComparer.Instance);
     private readonly List<Step> _released = [];
+    private readonly List<Step> _accessed = [];
+    private readonly Dictionary<(object Owner, GuardRule Rule), int> _fields = [];
+
+    // Fields by rule and what their owner calls itself: the same in all executions, because what a sleeping task would
+    // touch was seen in another execution. Owners of one name count as one, which only tries more orders than needed.
+    private readonly Dictionary<string, int> _fieldNames = new(StringComparer.Ordinal);
     private bool _isRested;
     private readonly Step[] _next = new Step[TasksMax];
 
@@ -22,7 +29,7 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     public int TaskCount => TasksMax;
 
     /// <inheritdoc/>
-    public int ObjectCount => TasksMax + _objects.Count;
+    public int ObjectCount => TasksMax + (2 * Math.Max(_objects.Count, _fieldNames.Count));
 
     /// <inheritdoc/>
     public ulong Enabled
@@ -59,14 +66,20 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     public ReadOnlySpan<Step> Released => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_released);
 
     /// <inheritdoc/>
+    public ReadOnlySpan<Step> Accessed => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_accessed);
+
+    /// <inheritdoc/>
     public void Restart()
     {
         _objects.Clear();
+        _fields.Clear();
         _released.Clear();
+        _accessed.Clear();
         _isRested = false;
         Runtime = makeRuntime();
         begin(Runtime, this);
         _released.Clear();
+        _accessed.Clear();
     }
 
     /// <inheritdoc/>
@@ -78,19 +91,40 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
         _ = Enabled;
         _isRested = false;
         _released.Clear();
+        _accessed.Clear();
         Runtime.Step(Runtime.Tasks[task]);
     }
 
     void IStepListener.Released(object target, bool isShared) =>
         _released.Add(new Step(isShared ? StepKind.UnlockShared : StepKind.Unlock, NumberOf(target)));
 
+    void IStepListener.Accessed(object owner, GuardRule rule, bool isWrite)
+    {
+        if (!_fields.TryGetValue((owner, rule), out int number))
+        {
+            string name = $"{rule.Field} of {owner}";
+            if (!_fieldNames.TryGetValue(name, out number))
+                _fieldNames.Add(name, number = TasksMax + (2 * _fieldNames.Count) + 1);
+            _fields.Add((owner, rule), number);
+        }
+        Step access = new(isWrite ? StepKind.Write : StepKind.Read, number);
+        int known = _accessed.FindIndex(a => a.Object == number);
+        if (known < 0)
+            _accessed.Add(access);
+        else if (isWrite)
+            _accessed[known] = access;
+    }
+
     // Numbers are given here, so that executions which begin alike have the same, whoever asks when.
     void IStepListener.Arrived(SteppedTask task) => _next[task.Index] = task.Kind switch
     {
         PointKind.Lock => new Step(StepKind.Lock, NumberOf(task.Target!)),
+        // Deleting always succeeds, and makes a difference to whoever enters.
+        PointKind.Enter => new Step(StepKind.TryShared, NumberOf(task.Target!)),
+        PointKind.Delete => new Step(StepKind.Try, NumberOf(task.Target!)),
         PointKind.Try => new Step(StepKind.Try, NumberOf(task.Target!)),
         PointKind.LockShared => new Step(StepKind.LockShared, NumberOf(task.Target!)),
-        _ => new Step(StepKind.Local, task.Index),
+        _ => throw new InvalidOperationException($"no step for {task.Kind}"),
     };
 
     void IStepListener.Woken(SteppedTask task)
@@ -106,7 +140,7 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     {
         if (_objects.TryGetValue(target, out int number))
             return number;
-        number = TasksMax + _objects.Count;
+        number = TasksMax + (2 * _objects.Count);
         _objects.Add(target, number);
         return number;
     }

@@ -21,6 +21,10 @@ public enum StepKind : byte
     Complete,
     /// <summary>Takes one completion, when there is one.</summary>
     Wait,
+    /// <summary>Reads memory, within a step.</summary>
+    Read,
+    /// <summary>Writes memory, within a step.</summary>
+    Write,
 }
 
 /// <summary>A step: what is done to which object. A step goes on until the task is about to do the next.</summary>
@@ -60,7 +64,7 @@ public readonly record struct Step(StepKind Kind, int Object)
 
     private static ushort[] MakeTable()
     {
-        ushort[] table = new ushort[9];
+        ushort[] table = new ushort[11];
         Conflict(StepKind.Lock, StepKind.Lock, StepKind.LockShared, StepKind.Unlock, StepKind.UnlockShared, StepKind.Try, StepKind.TryShared);
         Conflict(StepKind.LockShared, StepKind.Unlock, StepKind.Try);
         Conflict(StepKind.Unlock, StepKind.Try, StepKind.TryShared);
@@ -68,6 +72,7 @@ public readonly record struct Step(StepKind Kind, int Object)
         Conflict(StepKind.Try, StepKind.Try, StepKind.TryShared);
         Conflict(StepKind.Complete, StepKind.Wait);
         Conflict(StepKind.Wait, StepKind.Wait);
+        Conflict(StepKind.Write, StepKind.Read, StepKind.Write);
         return table;
 
         void Conflict(StepKind one, params ReadOnlySpan<StepKind> others)

@@ -146,6 +146,9 @@ public sealed class LockProgramRun : IExplored
     /// <inheritdoc/>
     public ReadOnlySpan<Step> Released => _released.AsSpan(0, _releasedCount);
 
+    /// <inheritdoc/>
+    public ReadOnlySpan<Step> Accessed => [];
+
     private bool CanDo(in Instruction instruction) => new Step(instruction.Kind, instruction.Object).IsPossible(_state[instruction.Object]);
 
     private void Apply(int task, in Instruction instruction)

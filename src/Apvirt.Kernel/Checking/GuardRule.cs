@@ -98,6 +98,8 @@ public sealed class GuardRule<TOwner> : GuardRule
     [MethodImpl(MethodImplOptions.NoInlining)]
     public void CheckRead(KernelTask task, TOwner owner, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
+        if (task.HasPoints)
+            task.Runtime.Accessed(task, owner!, this, isWrite: false);
         bool any = false;
         bool all = true;
         for (int i = 0; i < _read.Count; i++)
@@ -119,6 +121,8 @@ public sealed class GuardRule<TOwner> : GuardRule
     public void CheckWrite(KernelTask task, TOwner owner, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         task.Runtime.CheckPoints?.Written(this);
+        if (task.HasPoints)
+            task.Runtime.Accessed(task, owner!, this, isWrite: true);
         for (int i = 0; i < _write.Count; i++)
         {
             if (_write[i].Find(owner) is { } needed && !task.HoldsAs(needed, _write[i].Lock.Mode))

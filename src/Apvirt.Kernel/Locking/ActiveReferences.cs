@@ -51,10 +51,16 @@ public sealed class ActiveReferences : KernelLock
         return true;
     }
 
+    /// <summary>A point before <see cref="TryEnter"/>, where the runtime wants one.</summary>
+    /// <param name="task">The task.</param>
+    public ValueTask PointAsync(KernelTask task) => task.HasPoints ? task.Runtime.PointAsync(task, this, PointKind.Enter) : default;
+
     /// <summary>Ends an operation.</summary>
     /// <param name="task">The operating task.</param>
     public void Exit(KernelTask task)
     {
+        if (task.HasPoints)
+            task.Runtime.Released(task, this, isShared: true);
         task.Released(this);
         if (task.Serial && _count > 0)
             _count--;

@@ -1,4 +1,5 @@
 using System.Runtime.ExceptionServices;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
@@ -30,7 +31,7 @@ public sealed class SteppedTask
     public bool HasEnded => Spawned.IsCompleted;
 
     /// <summary>Whether it can do a step: it was woken, or what it is about to acquire is free.</summary>
-    public bool CanStep => Item is not null || (Target is not null && Kind == PointKind.Try) || (Target is not null && Target switch
+    public bool CanStep => Item is not null || (Target is not null && Kind is PointKind.Try or PointKind.Enter or PointKind.Delete) || (Target is not null && Target switch
     {
         KernelMutex mutex => !mutex.IsHeld,
         KernelRwSemaphore semaphore => semaphore.Admits(Kind == PointKind.Lock ? LockMode.Write : LockMode.Read),
@@ -53,6 +54,12 @@ public interface IStepListener
     /// <param name="isShared">Whether it was held shared.</param>
     void Released(object target, bool isShared);
 
+    /// <summary>A guarded field was accessed, under its locks or not.</summary>
+    /// <param name="owner">The object that has the field.</param>
+    /// <param name="rule">The rule of the field.</param>
+    /// <param name="isWrite">Whether it was written.</param>
+    void Accessed(object owner, GuardRule rule, bool isWrite);
+
     /// <summary>A task stands before an acquisition.</summary>
     /// <param name="task">The task.</param>
     void Arrived(SteppedTask task);
@@ -67,8 +74,9 @@ public interface IStepListener
 /// before each acquisition. Time moves only when nobody can step (reference/runtime.md).
 /// </summary>
 /// <remarks>
-/// Until <see cref="Begin"/> there are no points: what is prepared runs in the order in which it is started. Plain memory
-/// that is shared without a lock is no point; guards and invariants, which are checked meanwhile, find where that matters.
+/// Until <see cref="Begin"/> there are no points: what is prepared runs in the order in which it is started. An access to a
+/// guarded field is no point of its own, but the listener is told of it, so that steps which meet in a field are tried in
+/// either order also where a lock is missing.
 /// </remarks>
 public sealed class ExplorationRuntime : KernelRuntime
 {
@@ -176,6 +184,9 @@ public sealed class ExplorationRuntime : KernelRuntime
 
     /// <inheritdoc/>
     public override void Released(KernelTask task, object target, bool isShared) => _listener?.Released(target, isShared);
+
+    /// <inheritdoc/>
+    public override void Accessed(KernelTask task, object owner, GuardRule rule, bool isWrite) => _listener?.Accessed(owner, rule, isWrite);
 
     internal override void OnBug(ExceptionDispatchInfo bug) => _bug ??= bug;
 

@@ -67,6 +67,15 @@ public abstract class KernelRuntime
     {
     }
 
+    /// <summary>A task has accessed a guarded field; only runtimes with <see cref="HasPoints"/> are told, while checks are on.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="owner">The object that has the field.</param>
+    /// <param name="rule">The rule of the field.</param>
+    /// <param name="isWrite">Whether it was written.</param>
+    public virtual void Accessed(KernelTask task, object owner, GuardRule rule, bool isWrite)
+    {
+    }
+
     /// <summary>A spawned task ended with an exception, which is a bug and must not be lost.</summary>
     internal abstract void OnBug(ExceptionDispatchInfo bug);
 

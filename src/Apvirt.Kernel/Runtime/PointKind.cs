@@ -9,6 +9,8 @@ public enum PointKind
     LockShared,
     /// <summary>Acquires exclusively, or finds that it cannot.</summary>
     Try,
+    /// <summary>Refers to something, or finds that it has been deleted.</summary>
+    Enter,
     /// <summary>Deletes, and waits until nobody refers any more.</summary>
     Delete,
 }

@@ -46,7 +46,7 @@ public sealed partial class KernelTask
     public bool IsInterrupted { get; private set; }
 
     /// <summary>True when the runtime wants a scheduling point before each acquisition.</summary>
-    internal bool HasPoints { get; }
+    public bool HasPoints { get; }
 
     /// <summary>True when all tasks of the runtime share one thread, so that lock words need no atomic instructions.</summary>
     internal bool Serial { get; }
