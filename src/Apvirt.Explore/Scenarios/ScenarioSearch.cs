@@ -67,7 +67,8 @@ public sealed class ScenarioSearch(Scenario scenario)
         long executions = 0;
         explorer.Completed = depth =>
         {
-            Look(explorer, program, depth);
+            _schedule = Schedule(explorer, program, depth);
+            Look(program);
             Progress?.Invoke(++executions);
             return true;
         };
@@ -75,6 +76,34 @@ public sealed class ScenarioSearch(Scenario scenario)
         if (result.Verdict == Verdict.Exhausted && _violations.Values.Any(v => v.Finding is null))
             result = result with { Verdict = Verdict.Violation };
         return new ScenarioResult(result, _outcomes.Count, [.. _violations.Values]);
+    }
+
+    /// <summary>Does the steps of a schedule again.</summary>
+    /// <param name="schedule">The schedule, as a violation has it.</param>
+    /// <param name="violations">What went wrong in it.</param>
+    /// <returns>Where the scenario does not follow the schedule any more; null if it did to its end.</returns>
+    public string? Replay(IReadOnlyList<ScheduleStep> schedule, out IReadOnlyList<ScenarioViolation> violations)
+    {
+        _explained = Explained();
+        KernelExplored program = new(() => new ExplorationRuntime { Checks = _checks }, Begin);
+        program.Restart();
+        violations = [];
+        for (int i = 0; i < schedule.Count; i++)
+        {
+            ulong enabled = program.Enabled;
+            SteppedTask? next = program.Runtime.Tasks.FirstOrDefault(task =>
+                (enabled >> task.Index & 1) != 0 && DescribeNext(program, task.Index) == schedule[i]);
+            if (next is null)
+            {
+                string possible = string.Join(", ", program.Runtime.Tasks.Where(task => (enabled >> task.Index & 1) != 0).Select(task => DescribeNext(program, task.Index).ToString()));
+                return $"step {i + 1} should be {schedule[i]}; what can be done is {(possible.Length == 0 ? "nothing" : possible)}";
+            }
+            program.Do(next.Index);
+        }
+        _schedule = [.. schedule];
+        Look(program);
+        violations = [.. _violations.Values];
+        return null;
     }
 
     private void Begin(ExplorationRuntime runtime, IStepListener listener)
@@ -117,33 +146,30 @@ public sealed class ScenarioSearch(Scenario scenario)
             return TraceWriter.Format(line!, await OperationRunner.RunAsync(_host, task, line!, new SysfsText()));
     }
 
-    private void Look(Explorer explorer, KernelExplored program, int depth)
+    private void Look(KernelExplored program)
     {
-        _schedule = [];
         ulong unfinished = program.Unfinished;
         if (unfinished != 0)
         {
-            Add("V01", "deadlock: " + string.Join("; ", program.Runtime.Tasks.Where(t => (unfinished >> t.Index & 1) != 0).Select(Waiting)), finding: null, explorer, program, depth);
+            Add("V01", "deadlock: " + string.Join("; ", program.Runtime.Tasks.Where(t => (unfinished >> t.Index & 1) != 0).Select(Waiting)), finding: null);
             return;
         }
         _host.Checks!.Ended(_boot, Errno.Ok, writesBefore: null);
         Violation[] all = _checks.Violations.ToArray();
         foreach (Violation violation in all[_seen..])
-            Add(violation.Rule, violation.Summary, violation.Finding, explorer, program, depth);
+            Add(violation.Rule, violation.Summary, violation.Finding);
         _seen = all.Length;
         string outcome = Outcome();
         _outcomes.Add(outcome);
         if (_explained is not null && !_explained.Contains(outcome))
-            Add("V06", "no order of the operations gives these answers and this state: " + string.Join(" ", _answers.SelectMany(a => a)), finding: null, explorer, program, depth);
+            Add("V06", "no order of the operations gives these answers and this state: " + string.Join(" ", _answers.SelectMany(a => a)), finding: null);
     }
 
     private static string Waiting(SteppedTask task) =>
         $"{task.Task.Name} holds {(task.Task.Held.IsEmpty ? "nothing" : string.Join(", ", task.Task.Held.ToArray()))} and waits for {(task.Target as KernelLock)?.Class.Name ?? "something"}";
 
-    private void Add(string rule, string summary, string? finding, Explorer explorer, KernelExplored program, int depth)
+    private void Add(string rule, string summary, string? finding)
     {
-        if (_schedule.Count == 0)
-            _schedule = Schedule(explorer, program, depth);
         (string, string) key = (rule, summary);
         if (!_violations.TryGetValue(key, out ScenarioViolation? known))
             _violations[key] = new ScenarioViolation(rule, summary, finding, _schedule, 1);
@@ -158,13 +184,23 @@ public sealed class ScenarioSearch(Scenario scenario)
     {
         List<ScheduleStep> schedule = [];
         for (int i = 0; i < depth; i++)
-        {
-            Step step = explorer.StepAt(i);
-            string target = program.NameOf(step.Object);
-            string action = target.Length == 0 ? "goes on" : step.Kind == StepKind.LockShared ? "acquires shared" : "acquires";
-            schedule.Add(new ScheduleStep(program.Runtime.Tasks[explorer.TaskAt(i)].Task.Name, action, target));
-        }
+            schedule.Add(Describe(program, explorer.TaskAt(i), explorer.StepAt(i)));
         return schedule;
+    }
+
+    private static ScheduleStep DescribeNext(KernelExplored program, int task) => Describe(program, task, program.Next(task));
+
+    private static ScheduleStep Describe(KernelExplored program, int task, Step step)
+    {
+        string target = program.NameOf(step.Object);
+        string action = target.Length == 0 ? "goes on" : step.Kind switch
+        {
+            StepKind.LockShared => "acquires shared",
+            StepKind.TryShared => "enters",
+            StepKind.Try => "tries or deletes",
+            _ => "acquires",
+        };
+        return new ScheduleStep(program.Runtime.Tasks[task].Task.Name, action, target);
     }
 
     // A file that goes between its opening and the call answers ENODEV where one that had gone before answers ENOENT (G9).

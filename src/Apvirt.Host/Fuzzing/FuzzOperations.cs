@@ -19,6 +19,7 @@ internal sealed class FuzzOperations
     private readonly int[] _adapters;
     private readonly int[] _domains;
     private SplitMix _random;
+    private string _interrupted = "";
 
     internal FuzzOperations(ulong seed)
     {
@@ -44,14 +45,22 @@ internal sealed class FuzzOperations
         13 or 14 => Write($"/sys/bus/ap/drivers/{(Chance(4) ? "cex4queue" : "vfio_ap")}/{(Chance(2) ? "bind" : "unbind")}", Queue()),
         15 or 16 => $$"""{"op":"guest.start","guest":"{{Of(Guests)}}","mdev":"{{Uuid()}}"{{(Chance(12) ? ",\"kvm\":false" : "")}}{{(Chance(12) ? ",\"ap\":false" : "")}}}""",
         17 => Chance(2) ? $$"""{"op":"guest.stop","guest":"{{Of(Guests)}}"}""" : $$"""{"op":"guest.detach","guest":"{{Of(Guests)}}","mdev":"{{Uuid()}}"}""",
-        18 or 19 => $$"""{"op":"pqap.aqic","guest":"{{Of(Guests)}}","apqn":"{{Queue()}}","enable":{{(Chance(3) ? "false" : "true")}},"isc":{{_random.Below(8)}},"nib":"0x{{(1 + _random.Below(4)) << 12:x}}"{{(Chance(10) ? ",\"pin_fail\":true" : "")}}}""",
-        20 => $$"""{"op":"guest.zapq","guest":"{{Of(Guests)}}","apqn":"{{Queue()}}"}""",
+        18 or 19 => $$"""{"op":"pqap.aqic",{{Interrupted()}},"enable":{{(Chance(3) ? "false" : "true")}},"isc":{{_random.Below(8)}},"nib":"0x{{(1 + _random.Below(4)) << 12:x}}"{{(Chance(10) ? ",\"pin_fail\":true" : "")}}}""",
+        20 => $$"""{"op":"guest.zapq",{{Interrupted()}}}""",
         21 => Chance(2) ? $$"""{"op":"device.reset","mdev":"{{Uuid()}}"}""" : $$"""{"op":"dma.unmap","mdev":"{{Uuid()}}","iova":"0x{{_random.Below(4) << 12:x}}","length":"0x2000"}""",
         22 => Chance(3)
             ? $$"""{"op":"queue.state","apqn":"{{Queue()}}","state":"{{(Chance(2) ? "normal" : Chance(2) ? "deconfigured" : "checkstopped")}}"}"""
             : $$"""{"op":"queue.fault","apqn":"{{Queue()}}","insn":"{{Fault(out string codes)}}","rc":[{{codes}}]}""",
         _ => $$"""{"op":"host.config","adapters":{{Ids(Some(_adapters))}},"domains":{{Ids(Some(_domains))}},"control_domains":{{Ids(Some(_domains))}}}""",
     };
+
+    // Often the guest and the queue of the time before, because what is armed is armed again, or reset, only then.
+    private string Interrupted()
+    {
+        if (_interrupted.Length == 0 || Chance(3))
+            _interrupted = $"\"guest\":\"{Of(Guests)}\",\"apqn\":\"{Queue()}\"";
+        return _interrupted;
+    }
 
     private string Fault(out string codes)
     {

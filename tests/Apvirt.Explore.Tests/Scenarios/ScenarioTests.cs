@@ -87,6 +87,19 @@ public sealed class ScenarioTests
     }
 
     [Fact]
+    public void A_schedule_replays_a_hundred_times()
+    {
+        ScenarioViolation violation = new ScenarioSearch(Read("show-config.yaml")).Run(new ExploreOptions()).Violations[0];
+        for (int i = 0; i < 100; i++)
+        {
+            Assert.Null(new ScenarioSearch(Read("show-config.yaml")).Replay(violation.Schedule, out IReadOnlyList<ScenarioViolation> again));
+            Assert.Equal((violation.Rule, violation.Summary), (again[0].Rule, again[0].Summary));
+        }
+        ScheduleStep[] wrong = [.. violation.Schedule.Reverse()];
+        Assert.StartsWith("step 1 should be ", new ScenarioSearch(Read("show-config.yaml")).Replay(wrong, out _)!, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void M026_in_every_schedule_the_queue_is_either_the_hosts_or_assigned()
     {
         ScenarioResult result = new ScenarioSearch(Read("x-perm.yaml")).Run(new ExploreOptions());
