@@ -58,8 +58,8 @@ public abstract class GuardRule(
 /// <typeparam name="TOwner">Type of the object that has the field.</typeparam>
 public sealed class GuardRule<TOwner> : GuardRule
 {
-    private readonly IReadOnlyList<Part> _write;
-    private readonly IReadOnlyList<Part> _read;
+    private readonly Part[] _write;
+    private readonly Part[] _read;
 
     /// <summary>States a rule.</summary>
     /// <param name="field">Canonical name of the field.</param>
@@ -102,11 +102,13 @@ public sealed class GuardRule<TOwner> : GuardRule
             task.Runtime.Accessed(task, owner!, this, isWrite: false);
         bool any = false;
         bool all = true;
-        for (int i = 0; i < _read.Count; i++)
+        foreach (Part part in _read)
         {
-            bool isHeld = _read[i].Find(owner) is not { } needed || task.HoldsAs(needed, LockMode.RecursiveRead);
+            bool isHeld = part.Find(owner) is not { } needed || task.HoldsAs(needed, LockMode.RecursiveRead);
             any |= isHeld;
             all &= isHeld;
+            if (isHeld && !ReadsNeedAll)
+                return;
         }
         if (!(ReadsNeedAll ? all : any))
             Report(task, "read", string.Join(ReadsNeedAll ? " and " : " or ", Read.Select(l => l.Class.Name)), file, line);
@@ -123,10 +125,10 @@ public sealed class GuardRule<TOwner> : GuardRule
         task.Runtime.CheckPoints?.Written(this);
         if (task.HasPoints)
             task.Runtime.Accessed(task, owner!, this, isWrite: true);
-        for (int i = 0; i < _write.Count; i++)
+        foreach (Part part in _write)
         {
-            if (_write[i].Find(owner) is { } needed && !task.HoldsAs(needed, _write[i].Lock.Mode))
-                Report(task, "written", _write[i].Lock.Class.Name, file, line);
+            if (part.Find(owner) is { } needed && !task.HoldsAs(needed, part.Lock.Mode))
+                Report(task, "written", part.Lock.Class.Name, file, line);
         }
     }
 
