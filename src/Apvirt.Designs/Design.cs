@@ -26,6 +26,18 @@ public abstract class Design
     {
     }
 
+    /// <summary>Starts a caller that takes locks one within the other and releases them in reverse order.</summary>
+    /// <param name="runtime">Who runs it.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="locks">The locks, outermost first.</param>
+    protected static void Nest(ExplorationRuntime runtime, string name, params KernelMutex[] locks) => runtime.Spawn(name, async task =>
+    {
+        foreach (KernelMutex mutex in locks)
+            await mutex.LockAsync(task);
+        foreach (KernelMutex mutex in locks.Reverse())
+            mutex.Unlock(task);
+    });
+
     /// <summary>Says that something is wrong.</summary>
     /// <param name="what">What.</param>
     protected void Report(string what) => _wrong.Add(what);

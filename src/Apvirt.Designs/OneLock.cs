@@ -12,20 +12,8 @@ public sealed class OneLockAndMasks : Design
     /// <inheritdoc/>
     public override void Start(ExplorationRuntime runtime)
     {
-        runtime.Spawn("mask store", async task =>
-        {
-            await _perms.LockAsync(task);
-            await _matrix.LockAsync(task);
-            _matrix.Unlock(task);
-            _perms.Unlock(task);
-        });
-        runtime.Spawn("assign", async task =>
-        {
-            await _matrix.LockAsync(task);
-            await _perms.LockAsync(task);
-            _perms.Unlock(task);
-            _matrix.Unlock(task);
-        });
+        Nest(runtime, "mask store", _perms, _matrix);
+        Nest(runtime, "assign", _matrix, _perms);
     }
 }
 
@@ -39,27 +27,9 @@ public sealed class OneLockAndGuest : Design
     /// <inheritdoc/>
     public override void Start(ExplorationRuntime runtime)
     {
-        runtime.Spawn("PQAP(AQIC)", async task =>
-        {
-            await _vcpu.LockAsync(task);
-            await _matrix.LockAsync(task);
-            _matrix.Unlock(task);
-            _vcpu.Unlock(task);
-        });
-        runtime.Spawn("secure execution", async task =>
-        {
-            await _kvm.LockAsync(task);
-            await _vcpu.LockAsync(task);
-            _vcpu.Unlock(task);
-            _kvm.Unlock(task);
-        });
-        runtime.Spawn("unbind", async task =>
-        {
-            await _matrix.LockAsync(task);
-            await _kvm.LockAsync(task);
-            _kvm.Unlock(task);
-            _matrix.Unlock(task);
-        });
+        Nest(runtime, "PQAP(AQIC)", _vcpu, _matrix);
+        Nest(runtime, "secure execution", _kvm, _vcpu);
+        Nest(runtime, "unbind", _matrix, _kvm);
     }
 }
 
@@ -75,32 +45,8 @@ public sealed class Sandwich(bool interceptionTakesGuests = false) : Design
     /// <inheritdoc/>
     public override void Start(ExplorationRuntime runtime)
     {
-        runtime.Spawn("PQAP(AQIC)", async task =>
-        {
-            await _vcpu.LockAsync(task);
-            if (interceptionTakesGuests)
-                await _guests.LockAsync(task);
-            await _mdevs.LockAsync(task);
-            _mdevs.Unlock(task);
-            if (interceptionTakesGuests)
-                _guests.Unlock(task);
-            _vcpu.Unlock(task);
-        });
-        runtime.Spawn("secure execution", async task =>
-        {
-            await _kvm.LockAsync(task);
-            await _vcpu.LockAsync(task);
-            _vcpu.Unlock(task);
-            _kvm.Unlock(task);
-        });
-        runtime.Spawn("unbind", async task =>
-        {
-            await _guests.LockAsync(task);
-            await _kvm.LockAsync(task);
-            await _mdevs.LockAsync(task);
-            _mdevs.Unlock(task);
-            _kvm.Unlock(task);
-            _guests.Unlock(task);
-        });
+        Nest(runtime, "PQAP(AQIC)", interceptionTakesGuests ? [_vcpu, _guests, _mdevs] : [_vcpu, _mdevs]);
+        Nest(runtime, "secure execution", _kvm, _vcpu);
+        Nest(runtime, "unbind", _guests, _kvm, _mdevs);
     }
 }
