@@ -51,7 +51,7 @@ public sealed class ScenarioSearch(Scenario scenario)
     private VirtualHost _host = null!;
     private KernelTask _boot = null!;
     private string[][] _answers = [];
-    private List<ScheduleStep> _schedule = [];
+    private Func<List<ScheduleStep>> _schedule = () => [];
     private int _seen;
 
     /// <summary>Called after each execution with the number so far.</summary>
@@ -67,7 +67,7 @@ public sealed class ScenarioSearch(Scenario scenario)
         long executions = 0;
         explorer.Completed = depth =>
         {
-            _schedule = Schedule(explorer, program, depth);
+            _schedule = () => Schedule(explorer, program, depth);
             Look(program);
             Progress?.Invoke(++executions);
             return true;
@@ -100,7 +100,7 @@ public sealed class ScenarioSearch(Scenario scenario)
             }
             program.Do(next.Index);
         }
-        _schedule = [.. schedule];
+        _schedule = () => [.. schedule];
         Look(program);
         violations = [.. _violations.Values];
         return null;
@@ -171,10 +171,11 @@ public sealed class ScenarioSearch(Scenario scenario)
     private void Add(string rule, string summary, string? finding)
     {
         (string, string) key = (rule, summary);
+        List<ScheduleStep> schedule = _schedule();
         if (!_violations.TryGetValue(key, out ScenarioViolation? known))
-            _violations[key] = new ScenarioViolation(rule, summary, finding, _schedule, 1);
+            _violations[key] = new ScenarioViolation(rule, summary, finding, schedule, 1);
         else
-            _violations[key] = known with { Count = known.Count + 1, Schedule = Switches(_schedule) < Switches(known.Schedule) ? _schedule : known.Schedule };
+            _violations[key] = known with { Count = known.Count + 1, Schedule = Switches(schedule) < Switches(known.Schedule) ? schedule : known.Schedule };
     }
 
     private static int Switches(IReadOnlyList<ScheduleStep> schedule) =>
