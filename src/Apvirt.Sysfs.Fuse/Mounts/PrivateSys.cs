@@ -45,7 +45,7 @@ public static class PrivateSys
     public static void AddPlacesTo(SysfsTree tree)
     {
         using RealSys real = RealSys.Open();
-        real.MakePlacesIn(tree);
+        real.AddPlacesTo(tree);
     }
 
     /// <summary>Makes one directory visible as another, in the mount namespace of the calling thread.</summary>
@@ -66,7 +66,7 @@ public static class PrivateSys
             return $"the mounts cannot be made private: {Marshal.GetLastPInvokeErrorMessage()}";
         using RealSys real = RealSys.Open();
         if (tree is not null)
-            real.MakePlacesIn(tree);
+            real.AddPlacesTo(tree);
         // Some tools look for the tree in the list of mounts, by its type; in a container there may be none.
         if (!IsSysfsListed())
             _ = LibC.Mount("sysfs", Sys, "sysfs", 0, 0);
@@ -110,8 +110,6 @@ public static class PrivateSys
     private sealed class RealSys : IDisposable
     {
         private readonly Microsoft.Win32.SafeHandles.SafeFileHandle _top;
-        private readonly List<string> _places = [];
-
         private RealSys(Microsoft.Win32.SafeHandles.SafeFileHandle top) => _top = top;
 
         private string Top => $"/proc/thread-self/fd/{_top.DangerousGetHandle()}";
@@ -119,57 +117,41 @@ public static class PrivateSys
         internal static RealSys Open() => new(LibC.OpenDirectory(Sys));
 
         /// <summary>Adds an empty directory for each one of the real tree that the other lacks, on its first two levels.</summary>
-        internal void MakePlacesIn(SysfsTree tree)
+        internal void AddPlacesTo(SysfsTree tree)
         {
             foreach (string name in NamesIn(Top))
             {
                 if (!tree.Root.TryFind(name, out SysfsEntry entry))
-                    Add(tree.Root, name, name);
-                else if (!entry.Directory.List().Any())
-                    _places.Add(name);
-                else
-                    MakePlacesIn(entry.Directory, name);
+                    tree.Root.AddDirectory(name);
+                else if (entry.Directory.List().Any())
+                    AddPlacesTo(entry.Directory, name);
             }
         }
 
-        /// <summary>Binds the real directories to their places; those that cannot be stay empty.</summary>
+        /// <summary>Binds real directories to the empty ones of the same names; those that cannot be bound stay empty.</summary>
         internal void BindInto(string directory)
         {
-            foreach (string place in _places.Count > 0 ? _places : PlacesIn(directory))
-                _ = LibC.Mount($"{Top}/{place}", $"{directory}/{place}", type: null, LibC.MountBind | LibC.MountRecursive, 0);
+            foreach (string name in NamesIn(Top))
+            {
+                IEnumerable<string> places = IsEmptyDirectory($"{directory}/{name}")
+                    ? [name]
+                    : NamesIn($"{Top}/{name}").Select(inner => $"{name}/{inner}").Where(inner => IsEmptyDirectory($"{directory}/{inner}"));
+                foreach (string place in places)
+                    _ = LibC.Mount($"{Top}/{place}", $"{directory}/{place}", type: null, LibC.MountBind | LibC.MountRecursive, 0);
+            }
         }
 
         public void Dispose() => _top.Dispose();
 
-        // Where others have made the places: every empty directory on the first two levels that the real tree has too.
-        private List<string> PlacesIn(string directory)
-        {
-            List<string> places = [];
-            foreach (string name in NamesIn(Top))
-            {
-                if (IsEmptyDirectory($"{directory}/{name}"))
-                    places.Add(name);
-                else
-                    places.AddRange(NamesIn($"{Top}/{name}").Select(inner => $"{name}/{inner}").Where(inner => IsEmptyDirectory($"{directory}/{inner}")));
-            }
-            return places;
-        }
-
         private static bool IsEmptyDirectory(string path) => Directory.Exists(path) && !Directory.EnumerateFileSystemEntries(path).Any();
 
-        private void MakePlacesIn(SysfsDirectory directory, string path)
+        private void AddPlacesTo(SysfsDirectory directory, string path)
         {
             foreach (string name in NamesIn($"{Top}/{path}"))
             {
                 if (!directory.TryFind(name, out _))
-                    Add(directory, name, $"{path}/{name}");
+                    directory.AddDirectory(name);
             }
-        }
-
-        private void Add(SysfsDirectory directory, string name, string path)
-        {
-            directory.AddDirectory(name);
-            _places.Add(path);
         }
 
         private static IEnumerable<string> NamesIn(string path) => Directory.Exists(path)

@@ -44,9 +44,6 @@ public sealed class SysfsMount : IDisposable
     public (int Files, int Directories, int Sleeping) Usage =>
         (_server.Files.Count, _server.Listings.Count, _server.SleepingCount);
 
-    /// <summary>How many parts of the tree the operating system remembers.</summary>
-    public int KnownNodes => _server.Nodes.Count;
-
     /// <summary>Ends when the tree is not mounted any more, whoever unmounted it.</summary>
     public Task Ended => _ended.Task;
 
@@ -128,6 +125,8 @@ public sealed class SysfsMount : IDisposable
         // Somebody still sits in the tree: it goes with the process.
         if (!hasEnded)
             return;
+        // Where the connection was cut by others, calls may have gone to sleep since: none may answer a session that is gone.
+        _server.AbandonCalls();
         _server.Dispose();
         LibFuse.SessionDestroy(_session);
         _isMounted.Dispose();

@@ -75,9 +75,6 @@ internal static unsafe partial class LibFuse
     [LibraryImport(Library, EntryPoint = "fuse_lowlevel_notify_inval_entry")]
     internal static partial int NotifyEntryGone(nint session, ulong parent, byte* name, nuint length);
 
-    [LibraryImport(Library, EntryPoint = "fuse_pkgversion")]
-    internal static partial byte* PackageVersion();
-
     /// <summary>Whether the library can be loaded.</summary>
     internal static bool IsInstalled { get; } = NativeLibrary.TryLoad(Library, out _);
 }

@@ -54,8 +54,15 @@ internal sealed class Forgetter : IDisposable
     private void Add(Item item)
     {
         Interlocked.Increment(ref _pending);
-        if (!_items.IsAddingCompleted)
+        try
+        {
             _items.Add(item);
+        }
+        catch (InvalidOperationException)
+        {
+            // The tree is not mounted any more: nobody remembers names, and whoever waits for this has been answered.
+            item.Then?.Invoke();
+        }
     }
 
     private void Work()

@@ -27,16 +27,19 @@ internal sealed class Node
     /// <summary>How often its number was given out and not forgotten. Guarded by the table.</summary>
     internal ulong Lookups { get; set; }
 
-    /// <summary>Fills a <c>struct stat</c>: G1 of sysfs.md §0.</summary>
-    internal unsafe void WriteStat(StatLayout layout, byte* at, long seconds)
+    /// <summary>Fills a <c>struct stat</c>.</summary>
+    internal unsafe void WriteStat(StatLayout layout, byte* at, long seconds) => WriteStat(Entry, Id, layout, at, seconds);
+
+    /// <summary>Fills a <c>struct stat</c> of an entry: G1 of sysfs.md §0.</summary>
+    internal static unsafe void WriteStat(in SysfsEntry entry, ulong id, StatLayout layout, byte* at, long seconds)
     {
-        (uint mode, long size) = Entry.Kind switch
+        (uint mode, long size) = entry.Kind switch
         {
             SysfsEntryKind.Directory => (0x4000u | 0b111_101_101, 0L),
             SysfsEntryKind.Link => (0xA000u | 0b111_111_111, 0L),
-            _ => (0x8000u | (uint)Entry.Attribute!.Mode, 4096L),
+            _ => (0x8000u | (uint)entry.Attribute!.Mode, 4096L),
         };
-        layout.Write(at, Id, mode, links: 1, size, seconds);
+        layout.Write(at, id, mode, links: 1, size, seconds);
     }
 }
 
@@ -58,16 +61,6 @@ internal sealed class NodeTable
         Node root = new(LibFuse.RootId, parent: 0, within: null, SysfsEntry.Of(top)) { Lookups = 1 };
         _byId.Add(root.Id, root);
         _byDirectory.Add(top, root);
-    }
-
-    /// <summary>How many numbers are known to the operating system.</summary>
-    internal int Count
-    {
-        get
-        {
-            lock (_gate)
-                return _byId.Count;
-        }
     }
 
     internal Node? Find(ulong id)

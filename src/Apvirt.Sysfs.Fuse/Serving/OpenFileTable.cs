@@ -9,9 +9,6 @@ internal sealed class OpenFile(int number, SysfsFile file)
 
     internal SysfsFile File { get; } = file;
 
-    /// <summary>Whether reading is what it was opened for, or writing, or both.</summary>
-    internal SysfsAccess Access { get; set; }
-
     // One for the handle that user space has and one for each call under way. Guarded by the table.
     internal int Users { get; set; }
 }
@@ -34,7 +31,7 @@ internal sealed class OpenFileTable
         }
     }
 
-    internal OpenFile Open(SysfsEntry entry, SysfsAccess access)
+    internal OpenFile Open(SysfsEntry entry)
     {
         lock (_gate)
         {
@@ -47,7 +44,6 @@ internal sealed class OpenFileTable
                 file = new OpenFile(_files.Count, new SysfsFile(entry));
                 _files.Add(file);
             }
-            file.Access = access;
             file.Users = 1;
             return file;
         }

@@ -192,7 +192,7 @@ internal static unsafe class Requests
                     Fail(request, Errno.ESTALE);
                     return;
                 }
-                file->Handle = (ulong)server.Files.Open(node.Entry, access).Number;
+                file->Handle = (ulong)server.Files.Open(node.Entry).Number;
                 file->Bits |= FuseFileInfo.DirectIo | FuseFileInfo.NoFlush;
                 // A caller that was interrupted while it opened closes nothing.
                 if (LibFuse.ReplyOpen(request, file) == -(int)Errno.ENOENT)
@@ -279,8 +279,7 @@ internal static unsafe class Requests
         byte* entry = stackalloc byte[StatLayout.EntrySizeMax];
         NativeMemory.Clear(entry, StatLayout.EntrySizeMax);
         byte* stat = entry + StatLayout.EntryStat;
-        Node node = which == 0 || directory.Id == LibFuse.RootId ? directory : new Node(directory.Parent, 0, within: null, SysfsEntry.Of(directory.Within!));
-        node.WriteStat(server.Layout, stat, server.Seconds);
+        Node.WriteStat(directory.Entry, which == 0 || directory.Id == LibFuse.RootId ? directory.Id : directory.Parent, server.Layout, stat, server.Seconds);
         nuint needed = isPlus
             ? LibFuse.AddEntryPlus(request, at, room, name, entry, which + 1)
             : LibFuse.AddEntry(request, at, room, name, stat, which + 1);
@@ -292,7 +291,7 @@ internal static unsafe class Requests
         byte* name = stackalloc byte[NameMax + 1];
         WriteName(entry.Name, name);
         byte* stat = stackalloc byte[StatLayout.EntrySizeMax];
-        new Node(server.Nodes.Peek(directory, entry.Name), directory.Id, within: null, entry).WriteStat(server.Layout, stat, server.Seconds);
+        Node.WriteStat(entry, server.Nodes.Peek(directory, entry.Name), server.Layout, stat, server.Seconds);
         nuint needed = LibFuse.AddEntry(request, at, room, name, stat, next);
         return needed > room ? 0 : needed;
     }

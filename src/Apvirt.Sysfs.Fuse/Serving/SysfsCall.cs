@@ -67,11 +67,11 @@ internal sealed class SysfsCall(SysfsServer server, KernelTask task) : IThreadPo
         _ = EndAfterAsync(running);
     }
 
-    /// <summary>The file system is being unmounted: the caller is let go.</summary>
+    /// <summary>The file system is being unmounted: the caller is let go, and nothing is answered afterwards.</summary>
     internal void Abandon()
     {
-        lock (_gate)
-            _signal?.Raise();
+        task.Interrupt();
+        Answer(Errno.EINTR, 0);
     }
 
     private async Task EndAfterAsync(ValueTask<(Errno Error, int Count)> running)

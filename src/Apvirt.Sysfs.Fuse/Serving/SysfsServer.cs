@@ -17,10 +17,13 @@ internal sealed class SysfsServer : IDisposable
     private readonly SysfsTree _tree;
     private readonly IKernelEntry _kernel;
 
-    // Guards _resting and _sleeping.
+    // Guards _resting, _sleeping and _unanswered.
     private readonly Lock _gate = new();
     private readonly Stack<SysfsCall> _resting = [];
     private readonly HashSet<SysfsCall> _sleeping = [];
+
+    // Calls that have slept and whose caller still waits for an answer.
+    private readonly HashSet<SysfsCall> _unanswered = [];
 
     internal SysfsServer(SysfsTree tree, IKernelEntry kernel, StatLayout layout)
     {
@@ -65,7 +68,10 @@ internal sealed class SysfsServer : IDisposable
     internal void Slept(SysfsCall call)
     {
         lock (_gate)
+        {
             _sleeping.Add(call);
+            _unanswered.Add(call);
+        }
     }
 
     internal void Woke(SysfsCall call)
@@ -80,19 +86,20 @@ internal sealed class SysfsServer : IDisposable
         Files.Leave(file);
         lock (_gate)
         {
+            _unanswered.Remove(call);
             if (isFresh && _resting.Count < RestingCalls)
                 _resting.Push(call);
         }
     }
 
-    /// <summary>Lets every caller go that waits for a sleeping call.</summary>
+    /// <summary>Lets every caller go that waits for a sleeping call. When this returns none of them waits any more.</summary>
     internal void AbandonCalls()
     {
+        SysfsCall[] calls;
         lock (_gate)
-        {
-            foreach (SysfsCall call in _sleeping)
-                call.Abandon();
-        }
+            calls = [.. _unanswered];
+        foreach (SysfsCall call in calls)
+            call.Abandon();
     }
 
     public void Dispose()

@@ -77,6 +77,24 @@ public sealed class BlockedCallersTests : IDisposable
     }
 
     [Fact]
+    public void A_connection_that_somebody_cuts_frees_whoever_sleeps_and_nothing_is_answered_afterwards()
+    {
+        StartGuest();
+        Task<Errno> removal = Task.Run(() => _host.Write(_host.Mdev("remove"), "1"));
+        Until(() => _host.Mount.Usage.Sleeping == 1);
+        using (Process cut = Process.Start("/bin/umount", ["-f", "-l", _host.Directory]))
+            cut.WaitForExit();
+        Assert.True(removal.Wait(Soon));
+        Assert.NotEqual(Errno.Ok, removal.Result);
+        Assert.True(_host.Mount.Ended.Wait(Soon));
+        _host.Mount.Dispose();
+        // The kernel goes on with the removal when the session is gone.
+        Assert.Equal(1, _host.Mount.Usage.Sleeping);
+        Assert.Equal(Errno.Ok, MountedHost.Wait(_host.Host.Guests.StopAsync(_host.Task, "g")));
+        Until(() => _host.Mount.Usage.Sleeping == 0);
+    }
+
+    [Fact]
     public void A_wait_for_the_masks_ends_with_a_signal()
     {
         Kernel.Tasks.KernelTask holder = _host.Runtime.CreateTask("holder");
