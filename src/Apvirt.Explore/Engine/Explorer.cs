@@ -46,6 +46,7 @@ public sealed class Explorer
 
     // By depth and task: what memory the step touched that the task did there, or does there while it sleeps; null if none.
     private Step[]?[] _footprints;
+    private bool _hasMemory;
 
     /// <summary>Makes an explorer.</summary>
     /// <param name="program">What to explore.</param>
@@ -73,13 +74,6 @@ public sealed class Explorer
     /// <summary>A step of the present execution.</summary>
     /// <param name="depth">Number of the step, from 0.</param>
     public Step StepAt(int depth) => _step[depth];
-
-    /// <summary>
-    /// The steps that a step follows from: for each task the number of its last such step, counted in all steps from 1; 0
-    /// if there is none.
-    /// </summary>
-    /// <param name="depth">Number of the step, from 0.</param>
-    public ReadOnlySpan<int> CauseOf(int depth) => _clock.AsSpan(depth * _tasks, _tasks);
 
     /// <summary>Explores.</summary>
     public ExploreResult Run()
@@ -201,7 +195,7 @@ public sealed class Explorer
         if (depth == _task.Length)
             Grow();
         _sleep[depth] = SleepAt(depth);
-        for (int other = 0; other < _tasks && depth > 0; other++)
+        for (int other = 0; other < _tasks && depth > 0 && _hasMemory; other++)
             FootprintAt(depth, other) = (_sleep[depth] >> other & 1) != 0 ? FootprintAt(depth - 1, other) : null;
         _enabled[depth] = enabled;
         _backtrack[depth] = _isReduced ? 1UL << task : enabled;
@@ -259,9 +253,13 @@ public sealed class Explorer
     private void FollowMemory(int depth, int task)
     {
         ReadOnlySpan<Step> accessed = _program.Accessed;
-        FootprintAt(depth, task) = accessed.Length > 0 ? accessed.ToArray() : null;
         if (accessed.Length == 0)
+        {
+            FootprintAt(depth, task) = null;
             return;
+        }
+        _hasMemory = true;
+        FootprintAt(depth, task) = accessed.ToArray();
         foreach (Step access in accessed)
             FindRaces(depth, task, access);
         Span<int> known = Known(task);
@@ -314,7 +312,7 @@ public sealed class Explorer
         for (int i = _accessCounts[step.Object] - 1; i >= 0; i--)
         {
             (Step other, int at) = accesses[i];
-            if (_task[at] == task || reach[_task[at]] > at || !other.ConflictsWith(step) || !(isPlain ? other.Kind == StepKind.Lock : IsPossibleWithout(i, step)))
+            if (_task[at] == task || reach[_task[at]] > at || !other.ConflictsWith(step) || (step.MayWait && !(isPlain ? other.Kind == StepKind.Lock : IsPossibleWithout(i, step))))
                 continue;
             Reverse(at, depth, task, step);
             Join(reach, Clock(at));
@@ -344,14 +342,12 @@ public sealed class Explorer
         int racer = _task[early];
         ulong seen = 0;
         ulong initials = 0;
-        bool isFirst = true;
         for (int depth = early + 1; depth < late; depth++)
         {
             int other = _task[depth];
             // What follows from the early step cannot come before it.
             if (Clock(depth)[racer] > early)
                 continue;
-            isFirst &= !_step[depth].ConflictsWith(step);
             if ((seen >> other & 1) == 0)
             {
                 seen |= 1UL << other;
@@ -359,13 +355,25 @@ public sealed class Explorer
                     initials |= 1UL << other;
             }
         }
-        if (isFirst && (seen >> task & 1) == 0 && !FollowsFromBetween(Known(task), early, late, racer))
+        if ((seen >> task & 1) == 0 && !FollowsFromBetween(Known(task), early, late, racer) && !MeetsBetween(step, early, task, racer))
             initials |= 1UL << task;
         if ((initials & _backtrack[early]) != 0)
             return;
         ulong possible = initials & _enabled[early];
         if (possible != 0)
             _backtrack[early] |= (possible >> task & 1) != 0 ? 1UL << task : possible & (0 - possible);
+    }
+
+    // Whether a step conflicts with an access after a depth that does not follow from the step there.
+    private bool MeetsBetween(in Step step, int early, int task, int racer)
+    {
+        Access[] accesses = _accesses[step.Object];
+        for (int i = _accessCounts[step.Object] - 1; i >= 0 && accesses[i].Depth > early; i--)
+        {
+            if (_task[accesses[i].Depth] != task && Clock(accesses[i].Depth)[racer] <= early && accesses[i].Step.ConflictsWith(step))
+                return true;
+        }
+        return false;
     }
 
     // Whether a step follows from one between two depths that does not follow from the early one.

@@ -9,9 +9,6 @@ public interface IExplored
     /// <summary>The most tasks that there can be, at most 64.</summary>
     int TaskCount { get; }
 
-    /// <summary>Number of objects that steps name, at the end of a run; it may grow.</summary>
-    int ObjectCount { get; }
-
     /// <summary>The tasks that can do their step now, as bits.</summary>
     ulong Enabled { get; }
 

@@ -19,7 +19,6 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     // Fields by rule and what their owner calls itself: the same in all executions, because what a sleeping task would
     // touch was seen in another execution. Owners of one name count as one, which only tries more orders than needed.
     private readonly Dictionary<string, int> _fieldNames = new(StringComparer.Ordinal);
-    private bool _isRested;
     private readonly Step[] _next = new Step[TasksMax];
 
     /// <summary>The runtime of the present execution.</summary>
@@ -29,21 +28,21 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     public int TaskCount => TasksMax;
 
     /// <inheritdoc/>
-    public int ObjectCount => TasksMax + (2 * Math.Max(_objects.Count, _fieldNames.Count));
-
-    /// <inheritdoc/>
     public ulong Enabled
     {
         get
         {
-            ulong enabled = Steppable();
-            if (enabled != 0 || Unfinished == 0)
-                return enabled;
-            // Whoever goes on then goes on because everybody else has come to rest.
-            if (_isRested)
-                return 0;
-            _isRested = true;
-            return Runtime.LetTimePass() ? Steppable() : 0;
+            ulong enabled = 0;
+            foreach (SteppedTask task in Runtime.Tasks)
+            {
+                if (task.HasEnded || !task.CanStep)
+                    continue;
+                // What was started or woken goes on to its next point first: until there it meets nobody.
+                if (task.Target is null)
+                    return 1UL << task.Index;
+                enabled |= 1UL << task.Index;
+            }
+            return enabled;
         }
     }
 
@@ -75,9 +74,9 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
         _fields.Clear();
         _released.Clear();
         _accessed.Clear();
-        _isRested = false;
         Runtime = makeRuntime();
         begin(Runtime, this);
+        LetTimePass();
         _released.Clear();
         _accessed.Clear();
     }
@@ -88,11 +87,10 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     /// <inheritdoc/>
     public void Do(int task)
     {
-        _ = Enabled;
-        _isRested = false;
         _released.Clear();
         _accessed.Clear();
         Runtime.Step(Runtime.Tasks[task]);
+        LetTimePass();
     }
 
     void IStepListener.Released(object target, bool isShared) =>
@@ -150,18 +148,10 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     public string NameOf(int target) =>
         target < TasksMax ? "" : _objects.FirstOrDefault(o => o.Value == target).Key is KernelLock kernelLock ? kernelLock.Class.Name : "";
 
-    private ulong Steppable()
+    // When all have come to rest; whom time wakes, the last step has woken.
+    private void LetTimePass()
     {
-        ulong steppable = 0;
-        foreach (SteppedTask task in Runtime.Tasks)
-        {
-            if (task.HasEnded || !task.CanStep)
-                continue;
-            // What was started or woken goes on to its next point first: until there it meets nobody.
-            if (task.Target is null)
-                return 1UL << task.Index;
-            steppable |= 1UL << task.Index;
-        }
-        return steppable;
+        if (Enabled == 0 && Unfinished != 0)
+            Runtime.LetTimePass();
     }
 }

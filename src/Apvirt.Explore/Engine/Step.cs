@@ -39,6 +39,9 @@ public readonly record struct Step(StepKind Kind, int Object)
     /// <param name="other">The other step.</param>
     public bool ConflictsWith(in Step other) => Object == other.Object && (Conflicting[(int)Kind] >> (int)other.Kind & 1) != 0;
 
+    /// <summary>Whether the step may have to wait until it can be done.</summary>
+    public bool MayWait => Kind is StepKind.Lock or StepKind.LockShared or StepKind.Wait;
+
     /// <summary>Whether the step can be done.</summary>
     /// <param name="state">State of its object: -1 held exclusively, 0 free, else the number of shared holds or completions.</param>
     public bool IsPossible(int state) => Kind switch

@@ -76,9 +76,6 @@ public sealed class LockProgramRun : IExplored
     /// <inheritdoc/>
     public int TaskCount => _tasks.Length;
 
-    /// <inheritdoc/>
-    public int ObjectCount => _state.Length;
-
     /// <summary>Whether each try of a task succeeded, in order.</summary>
     public List<bool>[] Outcomes { get; }
 

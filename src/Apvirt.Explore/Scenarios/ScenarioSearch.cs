@@ -52,10 +52,6 @@ public sealed class ScenarioSearch(Scenario scenario)
     private KernelTask _boot = null!;
     private string[][] _answers = [];
     private Func<List<ScheduleStep>> _schedule = () => [];
-    private int _seen;
-
-    /// <summary>Called after each execution with the number so far.</summary>
-    public Action<long>? Progress { get; set; }
 
     /// <summary>Explores.</summary>
     /// <param name="options">How far.</param>
@@ -64,12 +60,10 @@ public sealed class ScenarioSearch(Scenario scenario)
         _explained = Explained();
         KernelExplored program = new(() => new ExplorationRuntime { Checks = _checks }, Begin);
         Explorer explorer = new(program, options);
-        long executions = 0;
         explorer.Completed = depth =>
         {
             _schedule = () => Schedule(explorer, program, depth);
             Look(program);
-            Progress?.Invoke(++executions);
             return true;
         };
         ExploreResult result = explorer.Run();
@@ -112,7 +106,7 @@ public sealed class ScenarioSearch(Scenario scenario)
         foreach (string belief in scenario.Beliefs)
             _host.Checks!.Add(Beliefs.Find(belief)!);
         // What the preparation shows is no matter of interleavings.
-        _seen = _checks.Violations.ToArray().Length;
+        _checks.Violations.Clear();
         runtime.Begin(listener);
         _answers = [.. scenario.Tasks.Select(task => new string[task.Operations.Count])];
         for (int i = 0; i < scenario.Tasks.Count; i++)
@@ -155,10 +149,8 @@ public sealed class ScenarioSearch(Scenario scenario)
             return;
         }
         _host.Checks!.Ended(_boot, Errno.Ok, writesBefore: null);
-        Violation[] all = _checks.Violations.ToArray();
-        foreach (Violation violation in all[_seen..])
+        foreach (Violation violation in _checks.Violations.ToArray())
             Add(violation.Rule, violation.Summary, violation.Finding);
-        _seen = all.Length;
         string outcome = Outcome();
         _outcomes.Add(outcome);
         if (_explained is not null && !_explained.Contains(outcome))

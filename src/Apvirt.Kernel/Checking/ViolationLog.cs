@@ -27,6 +27,16 @@ public sealed class ViolationLog
             return [.. _kept];
     }
 
+    /// <summary>Forgets all violations, so that the next execution reports its own.</summary>
+    public void Clear()
+    {
+        lock (_gate)
+        {
+            _kept.Clear();
+            _known.Clear();
+        }
+    }
+
     /// <summary>Adds a violation unless it is known.</summary>
     /// <param name="violation">The violation.</param>
     /// <returns>Whether it is new.</returns>

@@ -153,17 +153,11 @@ public sealed class ExplorationRuntime : KernelRuntime
         ThrowBug();
     }
 
-    /// <summary>Lets time pass until some task can step.</summary>
-    /// <returns>False if no timer is set, or timers go on firing without an end.</returns>
-    public bool LetTimePass()
+    /// <summary>Lets time pass until some task can step, no timer is set any more, or timers seem to go on for ever.</summary>
+    public void LetTimePass()
     {
-        while (!_tasks.Exists(task => task.CanStep))
-        {
-            if (_time.NextDue() == long.MaxValue || ++_firings > FiringsMax)
-                return false;
+        while (!_tasks.Exists(task => task.CanStep) && _time.NextDue() != long.MaxValue && _firings++ < FiringsMax)
             _time.FireNext();
-        }
-        return true;
     }
 
     /// <inheritdoc/>
