@@ -25,6 +25,7 @@ public sealed class Explorer
     private ulong[] _done = new ulong[64];
     private ulong[] _sleep = new ulong[64];
     private int[] _task = new int[64];
+    private int[] _before = new int[64];
     private Step[] _step = new Step[64];
 
     // By depth and task: the last step of the task that the step at the depth follows from, counted from 1.
@@ -43,6 +44,9 @@ public sealed class Explorer
     private bool[] _isShared = [];
 
     private readonly List<int> _touched = [];
+
+    // Depths of the steps that a step conflicts with, while its races are found.
+    private readonly List<int> _met = [];
 
     // By depth and task: what memory the step touched that the task did there, or does there while it sleeps; null if none.
     private Step[]?[] _footprints;
@@ -74,6 +78,10 @@ public sealed class Explorer
     /// <summary>A step of the present execution.</summary>
     /// <param name="depth">Number of the step, from 0.</param>
     public Step StepAt(int depth) => _step[depth];
+
+    /// <summary>The memory that a step of the present execution has read and written; null if none.</summary>
+    /// <param name="depth">Number of the step, from 0.</param>
+    public IReadOnlyList<Step>? AccessedAt(int depth) => _footprints[(depth * _tasks) + _task[depth]];
 
     /// <summary>Explores.</summary>
     public ExploreResult Run()
@@ -111,7 +119,7 @@ public sealed class Explorer
             if (isCut && depth >= _options.DepthMax)
                 return new ExploreResult(Verdict.BoundReached, executions, deadlocks, blocked, deepest, firstDeadlock);
             if (_isReduced)
-                RaceOfWaiting(depth);
+                FindRaces(prefix, depth);
             if (isCut)
             {
                 blocked++;
@@ -211,6 +219,7 @@ public sealed class Explorer
         Array.Resize(ref _done, size);
         Array.Resize(ref _sleep, size);
         Array.Resize(ref _task, size);
+        Array.Resize(ref _before, size);
         Array.Resize(ref _step, size);
         Array.Resize(ref _clock, size * _tasks);
         Array.Resize(ref _footprints, size * _tasks);
@@ -219,14 +228,18 @@ public sealed class Explorer
     private void Do(int depth)
     {
         int task = _task[depth];
-        Step step = _program.Next(task);
-        _step[depth] = step;
-        if (_isReduced)
-            Follow(depth, task, step);
+        _step[depth] = _program.Next(task);
         _program.Do(task);
+        ReadOnlySpan<Step> accessed = _program.Accessed;
+        if (_hasMemory || accessed.Length > 0)
+        {
+            _hasMemory = true;
+            FootprintAt(depth, task) = accessed.Length > 0 ? accessed.ToArray() : null;
+        }
+        _before[depth] = _last[task];
         if (_isReduced)
         {
-            FollowMemory(depth, task);
+            Follow(depth, task, accessed);
             Log(depth);
         }
         _last[task] = depth;
@@ -249,49 +262,29 @@ public sealed class Explorer
         return false;
     }
 
-    // The races of a step in memory, which are known when it is done; under the field's locks there are none.
-    private void FollowMemory(int depth, int task)
+    // Finds what a step that was just done follows from.
+    private void Follow(int depth, int task, ReadOnlySpan<Step> accessed)
     {
-        ReadOnlySpan<Step> accessed = _program.Accessed;
-        if (accessed.Length == 0)
-        {
-            FootprintAt(depth, task) = null;
-            return;
-        }
-        _hasMemory = true;
-        FootprintAt(depth, task) = accessed.ToArray();
-        foreach (Step access in accessed)
-            FindRaces(depth, task, access);
+        Step point = _step[depth];
         Span<int> known = Known(task);
+        JoinWhatMeets(known, task, point);
         foreach (Step access in accessed)
-        {
-            for (int i = access.Object < _accessCounts.Length ? _accessCounts[access.Object] - 1 : -1; i >= 0; i--)
-            {
-                (Step other, int at) = _accesses[access.Object][i];
-                if (_task[at] != task && other.ConflictsWith(access))
-                    Join(known, Clock(at));
-            }
-        }
+            JoinWhatMeets(known, task, access);
+        known[task] = depth + 1;
         known.CopyTo(Clock(depth));
     }
 
-    // Finds the races of a step, then what it follows from.
-    private void Follow(int depth, int task, in Step step)
+    private void JoinWhatMeets(Span<int> known, int task, in Step part)
     {
-        FindRaces(depth, task, step);
-        Span<int> known = Known(task);
-        if (step.Object < _accessCounts.Length)
+        if (part.Object >= _accessCounts.Length)
+            return;
+        Access[] accesses = _accesses[part.Object];
+        for (int i = _accessCounts[part.Object] - 1; i >= 0; i--)
         {
-            Access[] accesses = _accesses[step.Object];
-            for (int i = _accessCounts[step.Object] - 1; i >= 0; i--)
-            {
-                (Step other, int at) = accesses[i];
-                if (_task[at] != task && other.ConflictsWith(step))
-                    Join(known, Clock(at));
-            }
+            (Step other, int at) = accesses[i];
+            if (_task[at] != task && other.ConflictsWith(part))
+                Join(known, Clock(at));
         }
-        known[task] = depth + 1;
-        known.CopyTo(Clock(depth));
     }
 
     private static void Join(Span<int> into, ReadOnlySpan<int> from)
@@ -300,49 +293,99 @@ public sealed class Explorer
             into[i] = Math.Max(into[i], from[i]);
     }
 
-    private void FindRaces(int depth, int task, in Step step)
+    // The races of an execution that has ended, of all steps that are new in it: what is not done before a racing step can be
+    // done without it, whether it was done between the two or after both. A task that waits at the end races with the
+    // acquisition of what it waits for. That holds for an execution that is given up too: what it would repeat is how the
+    // others go on, not that this one waits.
+    private void FindRaces(int prefix, int end)
     {
-        if (step.Object >= _accessCounts.Length || step.Kind == StepKind.Local)
-            return;
-        // What the step follows from without its object, and then through each race as it is found.
-        Span<int> reach = _reach;
-        Known(task).CopyTo(reach);
-        Access[] accesses = _accesses[step.Object];
-        bool isPlain = step.Kind == StepKind.Lock && !_isShared[step.Object];
-        for (int i = _accessCounts[step.Object] - 1; i >= 0; i--)
+        for (int depth = prefix; depth < end; depth++)
         {
-            (Step other, int at) = accesses[i];
-            if (_task[at] == task || reach[_task[at]] > at || !other.ConflictsWith(step) || (step.MayWait && !(isPlain ? other.Kind == StepKind.Lock : IsPossibleWithout(i, step))))
-                continue;
-            Reverse(at, depth, task, step);
-            Join(reach, Clock(at));
+            int before = _before[depth];
+            FindRaces(depth, end, _task[depth], _step[depth], _hasMemory ? FootprintAt(depth, _task[depth]) : null, before < 0 ? default : Clock(before));
+        }
+        for (ulong rest = _program.Unfinished & ~_program.Enabled; rest != 0; rest &= rest - 1)
+        {
+            int task = BitOperations.TrailingZeroCount(rest);
+            FindRaces(end, end, task, _program.Next(task), accessed: null, Known(task));
         }
     }
 
-    // Whether a step could be done without an access before it, and without what follows from that. A release, a completion
-    // or whatever else made the step possible does not race with it.
-    private bool IsPossibleWithout(int without, in Step step)
+    // A step races with the last one it meets, whether at its point or in memory, then with those that this one does not
+    // follow from.
+    private void FindRaces(int depth, int end, int task, in Step point, Step[]? accessed, ReadOnlySpan<int> known)
     {
-        Access[] accesses = _accesses[step.Object];
-        (_, int early) = accesses[without];
+        _met.Clear();
+        Meet(depth, task, point);
+        if (accessed is not null)
+        {
+            foreach (Step access in accessed)
+                Meet(depth, task, access);
+            _met.Sort();
+        }
+        if (_met.Count == 0)
+            return;
+        // What the step follows from without its objects, and then through each race as it is found.
+        Span<int> reach = _reach;
+        if (known.IsEmpty)
+            reach.Clear();
+        else
+            known.CopyTo(reach);
+        for (int i = _met.Count - 1; i >= 0; i--)
+        {
+            int early = _met[i];
+            if (reach[_task[early]] > early || (point.MayWait && !IsPossibleWithout(early, depth, point)))
+                continue;
+            Reverse(early, depth, end, task, point, accessed, known);
+            Join(reach, Clock(early));
+        }
+    }
+
+    // Adds the depths of what conflicts with a part of a step before it. Who acquires a lock that nobody tries races with
+    // acquisitions alone.
+    private void Meet(int depth, int task, in Step part)
+    {
+        if (part.Object >= _accessCounts.Length || part.Kind == StepKind.Local)
+            return;
+        Access[] accesses = _accesses[part.Object];
+        bool isPlain = part.Kind == StepKind.Lock && !_isShared[part.Object];
+        for (int i = 0; i < _accessCounts[part.Object]; i++)
+        {
+            (Step other, int at) = accesses[i];
+            if (at >= depth)
+                return;
+            if (_task[at] != task && (isPlain ? other.Kind == StepKind.Lock : other.ConflictsWith(part)))
+                _met.Add(at);
+        }
+    }
+
+    // Whether a step could be done without one before it, and without what follows from that. A release, a completion or
+    // whatever else made the step possible does not race with it.
+    private bool IsPossibleWithout(int early, int late, in Step point)
+    {
+        if (point.Object >= _accessCounts.Length || (point.Kind == StepKind.Lock && !_isShared[point.Object] && _step[early] == point))
+            return true;
+        Access[] accesses = _accesses[point.Object];
         int racer = _task[early];
         int state = 0;
-        for (int i = 0; i < _accessCounts[step.Object]; i++)
+        for (int i = 0; i < _accessCounts[point.Object]; i++)
         {
             (Step access, int depth) = accesses[i];
-            if (i < without || Clock(depth)[racer] <= early)
+            if (depth >= late)
+                break;
+            if (depth < early || Clock(depth)[racer] <= early)
                 state = access.Apply(state);
         }
-        return step.IsPossible(state);
+        return point.IsPossible(state);
     }
 
     // Sees to it that the later of two racing steps is also tried first.
-    private void Reverse(int early, int late, int task, in Step step)
+    private void Reverse(int early, int late, int end, int task, in Step point, Step[]? accessed, ReadOnlySpan<int> known)
     {
         int racer = _task[early];
         ulong seen = 0;
         ulong initials = 0;
-        for (int depth = early + 1; depth < late; depth++)
+        for (int depth = early + 1; depth < end; depth++)
         {
             int other = _task[depth];
             // What follows from the early step cannot come before it.
@@ -355,7 +398,7 @@ public sealed class Explorer
                     initials |= 1UL << other;
             }
         }
-        if ((seen >> task & 1) == 0 && !FollowsFromBetween(Known(task), early, late, racer) && !MeetsBetween(step, early, task, racer))
+        if ((seen >> task & 1) == 0 && (known.IsEmpty || !FollowsFromBetween(known, early, late, racer)) && !MeetsBetween(point, accessed, early, task, racer))
             initials |= 1UL << task;
         if ((initials & _backtrack[early]) != 0)
             return;
@@ -364,13 +407,34 @@ public sealed class Explorer
             _backtrack[early] |= (possible >> task & 1) != 0 ? 1UL << task : possible & (0 - possible);
     }
 
-    // Whether a step conflicts with an access after a depth that does not follow from the step there.
-    private bool MeetsBetween(in Step step, int early, int task, int racer)
+    // Whether a step, as it was done or as it was done at the early depth, conflicts with one after that depth that does not
+    // follow from the step there. What it touches may depend on where it is done.
+    private bool MeetsBetween(in Step point, ReadOnlySpan<Step> accessed, int early, int task, int racer)
     {
-        Access[] accesses = _accesses[step.Object];
-        for (int i = _accessCounts[step.Object] - 1; i >= 0 && accesses[i].Depth > early; i--)
+        if (MeetsBetween(point, early, task, racer) || MeetsBetween(accessed, early, task, racer))
+            return true;
+        return _hasMemory && ((_done[early] | _sleep[early]) >> task & 1) != 0 && MeetsBetween(FootprintAt(early, task), early, task, racer);
+    }
+
+    private bool MeetsBetween(ReadOnlySpan<Step> accessed, int early, int task, int racer)
+    {
+        foreach (Step access in accessed)
         {
-            if (_task[accesses[i].Depth] != task && Clock(accesses[i].Depth)[racer] <= early && accesses[i].Step.ConflictsWith(step))
+            if (MeetsBetween(access, early, task, racer))
+                return true;
+        }
+        return false;
+    }
+
+    private bool MeetsBetween(in Step part, int early, int task, int racer)
+    {
+        if (part.Object >= _accessCounts.Length)
+            return false;
+        Access[] accesses = _accesses[part.Object];
+        for (int i = _accessCounts[part.Object] - 1; i >= 0 && accesses[i].Depth > early; i--)
+        {
+            int depth = accesses[i].Depth;
+            if (_task[depth] != task && Clock(depth)[racer] <= early && accesses[i].Step.ConflictsWith(part))
                 return true;
         }
         return false;
@@ -385,17 +449,6 @@ public sealed class Explorer
                 return true;
         }
         return false;
-    }
-
-    // A task that waits where an execution ends races with the acquisition of what it waits for. That holds for one that is
-    // given up too: what it would repeat is how the others go on, not that this one waits.
-    private void RaceOfWaiting(int depth)
-    {
-        for (ulong rest = _program.Unfinished & ~_program.Enabled; rest != 0; rest &= rest - 1)
-        {
-            int task = BitOperations.TrailingZeroCount(rest);
-            FindRaces(depth, task, _program.Next(task));
-        }
     }
 
     private void Log(int depth)

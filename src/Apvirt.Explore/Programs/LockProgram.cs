@@ -1,18 +1,22 @@
+using System.Runtime.InteropServices;
 using Apvirt.Explore.Engine;
 
 namespace Apvirt.Explore.Programs;
 
 /// <summary>One instruction of a lock program.</summary>
 /// <param name="Kind">What it does.</param>
-/// <param name="Object">To which lock or completion, from 0.</param>
-/// <param name="Skip">For a try: how many instructions are skipped if it fails.</param>
+/// <param name="Object">To which lock, completion or memory, from 0.</param>
+/// <param name="Skip">How many instructions are skipped: by a try if it fails, by a read if something was written before.</param>
 public readonly record struct Instruction(StepKind Kind, int Object, int Skip = 0);
 
-/// <summary>Tasks that only lock, unlock, try, wait and complete: the smallest thing that can deadlock.</summary>
+/// <summary>
+/// Tasks that only lock, unlock, try, wait, complete, and read and write memory: the smallest thing that can deadlock. What a
+/// task reads and writes belongs to the step before it.
+/// </summary>
 public sealed class LockProgram
 {
     /// <summary>Makes a program.</summary>
-    /// <param name="objects">Number of locks and completions.</param>
+    /// <param name="objects">Number of locks, completions and pieces of memory.</param>
     /// <param name="tasks">What each task does.</param>
     public LockProgram(int objects, params IReadOnlyList<Instruction[]> tasks)
     {
@@ -20,7 +24,7 @@ public sealed class LockProgram
         Tasks = [.. tasks];
     }
 
-    /// <summary>Number of locks and completions.</summary>
+    /// <summary>Number of locks, completions and pieces of memory.</summary>
     public int Objects { get; }
 
     /// <summary>What each task does.</summary>
@@ -54,6 +58,7 @@ public sealed class LockProgramRun : IExplored
     private readonly bool[] _releasesAreSteps;
     private readonly Step[] _released;
     private int _releasedCount;
+    private readonly List<Step> _accessed = [];
 
     /// <summary>Makes a run.</summary>
     /// <param name="program">The program.</param>
@@ -68,7 +73,7 @@ public sealed class LockProgramRun : IExplored
         foreach (Instruction instruction in _tasks.SelectMany(task => task))
             _releasesAreSteps[instruction.Object] |= pointsEverywhere || instruction.Kind is StepKind.Try or StepKind.TryShared;
         _released = new Step[_tasks.Max(task => task.Length)];
-        Outcomes = new List<bool>[_tasks.Length];
+        Outcomes = new List<int>[_tasks.Length];
         for (int i = 0; i < Outcomes.Length; i++)
             Outcomes[i] = [];
     }
@@ -76,8 +81,8 @@ public sealed class LockProgramRun : IExplored
     /// <inheritdoc/>
     public int TaskCount => _tasks.Length;
 
-    /// <summary>Whether each try of a task succeeded, in order.</summary>
-    public List<bool>[] Outcomes { get; }
+    /// <summary>For each task, in order: 1 for a try that succeeded, 0 for one that did not, and what was read.</summary>
+    public List<int>[] Outcomes { get; }
 
     /// <inheritdoc/>
     public ulong Enabled
@@ -115,7 +120,8 @@ public sealed class LockProgramRun : IExplored
         Array.Clear(_at);
         Array.Clear(_state);
         _releasedCount = 0;
-        foreach (List<bool> outcomes in Outcomes)
+        _accessed.Clear();
+        foreach (List<int> outcomes in Outcomes)
             outcomes.Clear();
     }
 
@@ -131,11 +137,17 @@ public sealed class LockProgramRun : IExplored
     {
         Instruction[] code = _tasks[task];
         _releasedCount = 0;
+        _accessed.Clear();
         Apply(task, code[_at[task]++]);
-        while (_at[task] < code.Length && code[_at[task]] is { Kind: StepKind.Unlock or StepKind.UnlockShared } release && !_releasesAreSteps[release.Object])
+        while (_at[task] < code.Length)
         {
-            Apply(task, release);
-            _released[_releasedCount++] = new Step(release.Kind, release.Object);
+            Instruction next = code[_at[task]];
+            if (next.Kind is StepKind.Read or StepKind.Write)
+                Access(task, next);
+            else if (next.Kind is StepKind.Unlock or StepKind.UnlockShared && !_releasesAreSteps[next.Object])
+                Release(task, next);
+            else
+                return;
             _at[task]++;
         }
     }
@@ -144,9 +156,36 @@ public sealed class LockProgramRun : IExplored
     public ReadOnlySpan<Step> Released => _released.AsSpan(0, _releasedCount);
 
     /// <inheritdoc/>
-    public ReadOnlySpan<Step> Accessed => [];
+    public ReadOnlySpan<Step> Accessed => CollectionsMarshal.AsSpan(_accessed);
 
     private bool CanDo(in Instruction instruction) => new Step(instruction.Kind, instruction.Object).IsPossible(_state[instruction.Object]);
+
+    private void Release(int task, in Instruction instruction)
+    {
+        Apply(task, instruction);
+        _released[_releasedCount++] = new Step(instruction.Kind, instruction.Object);
+    }
+
+    // What is written tells from everything else that is written.
+    private void Access(int task, in Instruction instruction)
+    {
+        if (instruction.Kind == StepKind.Write)
+            _state[instruction.Object] = (task << 8) + _at[task] + 1;
+        else
+            Outcomes[task].Add(_state[instruction.Object]);
+        if (instruction.Kind == StepKind.Read && _state[instruction.Object] != 0)
+            _at[task] += instruction.Skip;
+        Step access = new(instruction.Kind, instruction.Object);
+        for (int i = 0; i < _accessed.Count; i++)
+        {
+            if (_accessed[i].Object != access.Object)
+                continue;
+            if (access.Kind == StepKind.Write)
+                _accessed[i] = access;
+            return;
+        }
+        _accessed.Add(access);
+    }
 
     private void Apply(int task, in Instruction instruction)
     {
@@ -156,7 +195,7 @@ public sealed class LockProgramRun : IExplored
         if (instruction.Kind is not (StepKind.Try or StepKind.TryShared))
             return;
         bool succeeds = state != before;
-        Outcomes[task].Add(succeeds);
+        Outcomes[task].Add(succeeds ? 1 : 0);
         if (!succeeds)
             _at[task] += instruction.Skip;
     }

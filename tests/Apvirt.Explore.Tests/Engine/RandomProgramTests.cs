@@ -18,11 +18,11 @@ public sealed class RandomProgramTests
         int trying = 0;
         for (int i = 0; i < Programs; i++)
         {
-            LockProgram program = Make(random);
+            LockProgram program = Make(random, hasMemory: i % 2 == 1);
             BruteForce oracle = new(program);
             while (!oracle.Run())
             {
-                program = Make(random);
+                program = Make(random, hasMemory: i % 2 == 1);
                 oracle = new BruteForce(program);
             }
             LockProgramRun run = new(program);
@@ -32,7 +32,7 @@ public sealed class RandomProgramTests
             explorer.Completed = depth =>
             {
                 outcomes.Add(BruteForce.Outcome(run.Unfinished != 0, run.Outcomes));
-                traces.Add(BruteForce.Signature([.. Enumerable.Range(0, depth).Select(at => (explorer.TaskAt(at), explorer.StepAt(at)))], run.TaskCount));
+                traces.Add(BruteForce.Signature([.. Enumerable.Range(0, depth).Select(at => new Done(explorer.TaskAt(at), [explorer.StepAt(at), .. explorer.AccessedAt(at) ?? []]))], run.TaskCount));
                 return true;
             };
             ExploreResult result = explorer.Run();
@@ -51,22 +51,24 @@ public sealed class RandomProgramTests
         Assert.InRange(trying, Programs / 10, Programs);
     }
 
+    private sealed record Done(int Task, List<Step> Parts);
+
     private static string Text(LockProgram program) => string.Join('\n', program.Tasks.Select(task => string.Join(' ', task.Select(i => $"{i.Kind}({i.Object}{(i.Skip > 0 ? $", skip {i.Skip}" : "")})"))));
 
-    // Objects 0 to 2 are mutexes, 3 and 4 reader/writer locks, 5 is a completion.
-    private static LockProgram Make(Random random)
+    // Objects 0 to 2 are mutexes, 3 and 4 reader/writer locks, 5 is a completion, 6 and 7 are memory that no lock guards.
+    private static LockProgram Make(Random random, bool hasMemory)
     {
         Instruction[][] tasks = new Instruction[random.Next(2, 5)][];
         for (int i = 0; i < tasks.Length; i++)
         {
             List<Instruction> task = [];
-            Fill(random, task, [], depth: 0);
+            Fill(random, task, [], depth: 0, hasMemory);
             tasks[i] = [.. task];
         }
-        return new LockProgram(6, tasks);
+        return new LockProgram(8, tasks);
     }
 
-    private static void Fill(Random random, List<Instruction> task, HashSet<int> held, int depth)
+    private static void Fill(Random random, List<Instruction> task, HashSet<int> held, int depth, bool hasMemory)
     {
         int count = random.Next(1, depth == 0 ? 3 : 2);
         for (int i = 0; i < count; i++)
@@ -83,18 +85,31 @@ public sealed class RandomProgramTests
             bool isShared = target >= 3 && random.Next(2) == 0;
             bool isTry = choice is 1 or 2;
             List<Instruction> inner = [];
+            if (hasMemory && random.Next(3) > 0)
+                Access(random, inner);
             if (depth < 2 && random.Next(3) > 0)
-                Fill(random, inner, held, depth + 1);
+                Fill(random, inner, held, depth + 1, hasMemory);
             inner.Add(new Instruction(isShared ? StepKind.UnlockShared : StepKind.Unlock, target));
             task.Add(isTry
                 ? new Instruction(isShared ? StepKind.TryShared : StepKind.Try, target, inner.Count)
                 : new Instruction(isShared ? StepKind.LockShared : StepKind.Lock, target));
             task.AddRange(inner);
             held.Remove(target);
+            if (hasMemory && random.Next(3) == 0)
+                Access(random, task);
         }
     }
 
-    /// <summary>Every interleaving with a point before every instruction, of its own making.</summary>
+    private static void Access(Random random, List<Instruction> task)
+    {
+        int choice = random.Next(3);
+        task.Add(new Instruction(choice == 0 ? StepKind.Write : StepKind.Read, random.Next(6, 8), choice == 2 ? 1 : 0));
+        // What a task does may depend on what it has read.
+        if (choice == 2)
+            task.Add(new Instruction(random.Next(2) == 0 ? StepKind.Write : StepKind.Read, random.Next(6, 8)));
+    }
+
+    /// <summary>Every interleaving with a point before every instruction but accesses to memory, of its own making.</summary>
     private sealed class BruteForce(LockProgram program)
     {
         private const int LeavesMax = 300;
@@ -109,15 +124,15 @@ public sealed class RandomProgramTests
         /// <summary>False if there are too many.</summary>
         internal bool Run()
         {
-            Search(new int[program.Tasks.Length], new int[program.Objects], [], [.. program.Tasks.Select(_ => new List<bool>())]);
+            Search(new int[program.Tasks.Length], new int[program.Objects], [], [.. program.Tasks.Select(_ => new List<int>())]);
             return _leaves <= LeavesMax;
         }
 
-        internal static string Outcome(bool isDeadlock, IReadOnlyList<List<bool>> tries) =>
-            (isDeadlock ? "deadlock " : "") + string.Join(',', tries.Select(t => string.Concat(t.Select(x => x ? '1' : '0'))));
+        internal static string Outcome(bool isDeadlock, IReadOnlyList<List<int>> seen) =>
+            (isDeadlock ? "deadlock " : "") + string.Join(',', seen.Select(t => string.Join('.', t)));
 
         /// <summary>The order of conflicting steps, which is the same for all executions of a trace.</summary>
-        internal static string Signature(IReadOnlyList<(int Task, Step Step)> steps, int tasks)
+        internal static string Signature(IReadOnlyList<Done> steps, int tasks)
         {
             int[][] clocks = new int[steps.Count][];
             int[] counts = new int[tasks];
@@ -127,7 +142,7 @@ public sealed class RandomProgramTests
                 int[] clock = new int[tasks];
                 for (int j = 0; j < i; j++)
                 {
-                    if (steps[j].Task == steps[i].Task || steps[j].Step.ConflictsWith(steps[i].Step))
+                    if (steps[j].Task == steps[i].Task || steps[j].Parts.Any(one => steps[i].Parts.Any(other => one.ConflictsWith(other))))
                         clock = [.. clock.Zip(clocks[j], Math.Max)];
                 }
                 clock[steps[i].Task] = ++counts[steps[i].Task];
@@ -137,51 +152,77 @@ public sealed class RandomProgramTests
             return string.Join(' ', parts);
         }
 
-        private void Search(int[] at, int[] state, List<(int Task, Step Step)> steps, List<bool>[] tries)
+        private void Search(int[] at, int[] state, List<Done> steps, List<int>[] seen)
         {
             if (_leaves > LeavesMax)
                 return;
             bool moved = false;
             for (int task = 0; task < at.Length; task++)
             {
-                if (at[task] == program.Tasks[task].Length)
-                    continue;
-                Instruction next = program.Tasks[task][at[task]];
-                if ((next.Kind == StepKind.Lock && state[next.Object] != 0) || (next.Kind == StepKind.LockShared && state[next.Object] < 0) || (next.Kind == StepKind.Wait && state[next.Object] == 0))
+                Instruction[] code = program.Tasks[task];
+                if (at[task] == code.Length || !CanDo(code[at[task]], state))
                     continue;
                 moved = true;
                 int[] newAt = [.. at];
                 int[] newState = [.. state];
-                List<bool>[] newTries = [.. tries.Select(t => new List<bool>(t))];
-                List<(int, Step)> newSteps = [.. steps];
-                newAt[task]++;
-                bool isStep = next.Kind is not (StepKind.Unlock or StepKind.UnlockShared) || _isTried[next.Object];
-                if (isStep)
-                    newSteps.Add((task, new Step(next.Kind, next.Object)));
-                ref int own = ref newState[next.Object];
-                switch (next.Kind)
-                {
-                    case StepKind.Lock: own = -1; break;
-                    case StepKind.Unlock: own = 0; break;
-                    case StepKind.LockShared or StepKind.Complete: own++; break;
-                    case StepKind.UnlockShared or StepKind.Wait: own--; break;
-                    default:
-                        bool succeeds = next.Kind == StepKind.Try ? own == 0 : own >= 0;
-                        newTries[task].Add(succeeds);
-                        if (!succeeds)
-                            newAt[task] += next.Skip;
-                        else
-                            own = next.Kind == StepKind.Try ? -1 : own + 1;
-                        break;
-                }
-                Search(newAt, newState, newSteps, newTries);
+                List<int>[] newSeen = [.. seen.Select(t => new List<int>(t))];
+                List<Step> parts = [];
+                DoNext(task, newAt, newState, newSeen[task], parts);
+                while (ReachesMemory(code, newAt[task]))
+                    DoNext(task, newAt, newState, newSeen[task], parts);
+                Search(newAt, newState, parts.Count > 0 ? [.. steps, new Done(task, parts)] : steps, newSeen);
             }
             if (moved)
                 return;
             _leaves++;
             bool isDeadlock = at.Where((position, task) => position < program.Tasks[task].Length).Any();
-            Outcomes.Add(Outcome(isDeadlock, tries));
+            Outcomes.Add(Outcome(isDeadlock, seen));
             Traces.Add(Signature(steps, at.Length));
+        }
+
+        // Whether memory is accessed before the next step.
+        private bool ReachesMemory(Instruction[] code, int at)
+        {
+            while (at < code.Length && code[at].Kind is StepKind.Unlock or StepKind.UnlockShared && !_isTried[code[at].Object])
+                at++;
+            return at < code.Length && code[at].Kind is StepKind.Read or StepKind.Write;
+        }
+
+        private static bool CanDo(Instruction next, int[] state) => next.Kind switch
+        {
+            StepKind.Lock => state[next.Object] == 0,
+            StepKind.LockShared => state[next.Object] >= 0,
+            StepKind.Wait => state[next.Object] > 0,
+            _ => true,
+        };
+
+        private void DoNext(int task, int[] at, int[] state, List<int> seen, List<Step> parts)
+        {
+            Instruction next = program.Tasks[task][at[task]];
+            if (next.Kind is not (StepKind.Unlock or StepKind.UnlockShared) || _isTried[next.Object])
+                parts.Add(new Step(next.Kind, next.Object));
+            ref int own = ref state[next.Object];
+            switch (next.Kind)
+            {
+                case StepKind.Lock: own = -1; break;
+                case StepKind.Unlock: own = 0; break;
+                case StepKind.LockShared or StepKind.Complete: own++; break;
+                case StepKind.UnlockShared or StepKind.Wait: own--; break;
+                case StepKind.Read:
+                    seen.Add(own);
+                    at[task] += own != 0 ? next.Skip : 0;
+                    break;
+                case StepKind.Write: own = (task << 8) + at[task] + 1; break;
+                default:
+                    bool succeeds = next.Kind == StepKind.Try ? own == 0 : own >= 0;
+                    seen.Add(succeeds ? 1 : 0);
+                    if (!succeeds)
+                        at[task] += next.Skip;
+                    else
+                        own = next.Kind == StepKind.Try ? -1 : own + 1;
+                    break;
+            }
+            at[task]++;
         }
     }
 }
