@@ -91,7 +91,9 @@ public sealed class SharedCell<T>(T value)
 /// <param name="Result">How far it came.</param>
 /// <param name="Defects">What was wrong in some execution, and in how many.</param>
 /// <param name="Reports">What the lock validator and the other checks reported.</param>
-public sealed record DesignResult(ExploreResult Result, IReadOnlyDictionary<string, long> Defects, IReadOnlyList<Violation> Reports);
+/// <param name="Cycles">What became of the cycles that the validator predicts to deadlock.</param>
+public sealed record DesignResult(
+    ExploreResult Result, IReadOnlyDictionary<string, long> Defects, IReadOnlyList<Violation> Reports, IReadOnlyList<PredictedCycle> Cycles);
 
 /// <summary>Explores a design to the end.</summary>
 public static class DesignSearch
@@ -106,6 +108,7 @@ public static class DesignSearch
     {
         KernelChecks checks = new();
         SortedDictionary<string, long> defects = new(StringComparer.Ordinal);
+        List<string[]> circles = [];
         Design design = null!;
         KernelExplored program = new(() => new ExplorationRuntime { Checks = checks }, (runtime, listener) =>
         {
@@ -113,18 +116,24 @@ public static class DesignSearch
             runtime.Begin(listener);
             design.Start(runtime);
         });
-        Explorer explorer = new(program, options);
-        explorer.Completed = _ =>
+        // One model, one thread.
+        ExploreResult result = new Search((options ?? new ExploreOptions()) with { Jobs = 1 }, () => new SearchWorker(program, _ =>
         {
-            if (program.Unfinished != 0)
+            if (program.Unfinished is not 0 and var unfinished)
+            {
                 Count(Deadlock);
+                circles.AddRange(WaitCycles.Find([.. program.Runtime.Tasks.Where(task => (unfinished >> task.Index & 1) != 0)]));
+            }
             else
+            {
                 design.Look();
+            }
             foreach (string wrong in design.Wrong)
                 Count(wrong);
             return true;
-        };
-        return new DesignResult(explorer.Run(), defects, checks.Violations.ToArray());
+        })).Run();
+        Violation[] reports = checks.Violations.ToArray();
+        return new DesignResult(result, defects, reports, [.. reports.Select(report => PredictedCycle.Of(report.Locks, circles, result.Verdict)).OfType<PredictedCycle>()]);
 
         void Count(string defect) => defects[defect] = defects.GetValueOrDefault(defect) + 1;
     }

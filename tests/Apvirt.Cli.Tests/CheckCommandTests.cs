@@ -1,4 +1,5 @@
 using System.Text.Json;
+using static Apvirt.Cli.Tests.CommandRun;
 
 namespace Apvirt.Cli.Tests;
 
@@ -8,27 +9,6 @@ public sealed class CheckCommandTests : IDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("apvirt-test").FullName;
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
-
-    private static (int Status, string Out, string Error) Run(string input, params string[] args)
-    {
-        StringWriter output = new();
-        StringWriter error = new();
-        int status = CommandLine.Run(args, new CommandIo(new StringReader(input), output, error));
-        return (status, output.ToString(), error.ToString());
-    }
-
-    private static string Root
-    {
-        get
-        {
-            DirectoryInfo? at = new(AppContext.BaseDirectory);
-            while (at is not null && !File.Exists(Path.Combine(at.FullName, "Apvirt.slnx")))
-                at = at.Parent;
-            return at!.FullName;
-        }
-    }
-
-    private static string Example(string name) => Path.Combine(Root, "examples", name);
 
     [Fact]
     public void Fuzzing_twice_with_a_seed_gives_the_same_trace_and_another_seed_another()
@@ -93,37 +73,6 @@ public sealed class CheckCommandTests : IDisposable
         Assert.StartsWith("digraph locks {", Run("", "locks", "--dot", traces).Out, StringComparison.Ordinal);
         JsonElement json = JsonSerializer.Deserialize<JsonElement>(Run("", "locks", "--json", traces).Out);
         Assert.Contains(json.GetProperty("classes").EnumerateArray(), c => c.GetProperty("name").GetString() == "ap_perms_mutex");
-    }
-
-    private static string Scenario(string name) => Path.Combine(Root, "examples", "scenarios", name);
-
-    [Fact]
-    public void Explore_says_exhausted_and_how_many_traces()
-    {
-        (int status, string output, _) = Run("", "explore", Scenario("x-perm.yaml"));
-        Assert.Equal(0, status);
-        Assert.StartsWith("a store to apmask against an assignment to a running guest, under strict\nexhausted (4 traces), 2 outcomes, 0 violations", output, StringComparison.Ordinal);
-        Assert.StartsWith("bound reached after 1 executions", Run("", "explore", Scenario("x-perm.yaml"), "--executions", "1").Out.Split('\n')[1], StringComparison.Ordinal);
-        JsonElement json = JsonSerializer.Deserialize<JsonElement>(Run("", "explore", Scenario("x-perm.yaml"), "--json").Out);
-        Assert.Equal(4, json.GetProperty("result").GetProperty("executions").GetInt32());
-    }
-
-    [Fact]
-    public void Explore_shows_saves_and_replays_a_violation()
-    {
-        string saved = Path.Combine(_folder, "schedule.json");
-        (int status, string output, _) = Run("", "explore", Scenario("belief-domain-removed.yaml"), "--save", saved);
-        Assert.Equal(1, status);
-        Assert.Contains("linked means domain plugged, in 1 executions: queue 04.0004 is linked", output, StringComparison.Ordinal);
-        (status, output, _) = Run("", "explore", Scenario("belief-domain-removed.yaml"), "--replay", saved);
-        Assert.Equal(1, status);
-        Assert.EndsWith(" steps, linked means domain plugged again\n", output, StringComparison.Ordinal);
-        (status, _, string error) = Run("", "explore", Scenario("x-perm.yaml"), "--replay", saved);
-        Assert.Equal(2, status);
-        Assert.StartsWith($"{saved}: step 1 should be ", error, StringComparison.Ordinal);
-        File.WriteAllText(saved, "nonsense");
-        Assert.Equal(2, Run("", "explore", Scenario("x-perm.yaml"), "--replay", saved).Status);
-        Assert.Equal(2, Run("", "explore", "/nosuch.yaml").Status);
     }
 
     [Fact]

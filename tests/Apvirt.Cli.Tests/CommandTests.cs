@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Apvirt.Cli.Prompt;
+using static Apvirt.Cli.Tests.CommandRun;
 
 namespace Apvirt.Cli.Tests;
 
@@ -12,27 +13,11 @@ public sealed class CommandTests : IDisposable
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
-    private static (int Status, string Out, string Error) Run(string input, params string[] args)
-    {
-        StringWriter output = new();
-        StringWriter error = new();
-        int status = CommandLine.Run(args, new CommandIo(new StringReader(input), output, error));
-        return (status, output.ToString(), error.ToString());
-    }
-
     private string File(string name, params string[] lines)
     {
         string path = Path.Combine(_folder, name);
         System.IO.File.WriteAllLines(path, lines);
         return path;
-    }
-
-    private static string Example(string name)
-    {
-        DirectoryInfo? at = new(AppContext.BaseDirectory);
-        while (at is not null && !System.IO.File.Exists(Path.Combine(at.FullName, "Apvirt.slnx")))
-            at = at.Parent;
-        return Path.Combine(at!.FullName, "examples", name);
     }
 
     [Fact]

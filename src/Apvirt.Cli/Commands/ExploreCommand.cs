@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using Apvirt.Ap.Profiles;
 using Apvirt.Cli.Rendering;
@@ -12,6 +13,9 @@ namespace Apvirt.Cli.Commands;
 /// <summary><c>apvirt explore</c>: every order in which several callers can take their locks, on the real driver.</summary>
 internal static class ExploreCommand
 {
+    private static readonly (string Name, Strategy Strategy)[] Strategies =
+        [("reduced", Strategy.Reduced), ("naive", Strategy.Naive), ("random", Strategy.Random), ("pct", Strategy.Priorities)];
+
     internal static Command Create(CommandIo io)
     {
         Argument<string> path = new("SCENARIO") { Description = "A machine, what is done first, and what several callers then do at once (YAML; see examples/scenarios)." };
@@ -21,110 +25,109 @@ internal static class ExploreCommand
             if (result.GetValueOrDefault<string?>() is { } name && Profile.Find(name) is null)
                 result.AddError($"--profile: \"{name}\" is not known; 'apvirt profiles' lists them");
         });
-        Option<long> executions = new("--executions") { Description = "The most executions.", DefaultValueFactory = _ => 100_000 };
-        Option<bool> naive = new("--naive") { Description = "Every interleaving, not one for each trace: to see that nothing is left out." };
+        Option<string> strategy = new("--strategy") { Description = "reduced: one execution for each trace. naive: every interleaving. random, pct: drawn, for what is too large.", DefaultValueFactory = _ => "reduced" };
+        strategy.AcceptOnlyFromAmong([.. Strategies.Select(s => s.Name)]);
+        Option<int?> preemptions = AtLeast(new Option<int?>("--preemptions") { Description = "Every interleaving with so many switches at most away from a caller that could have gone on." }, 0);
+        Option<ulong> seed = new("--seed") { Description = "Seed of what is drawn; no two have a schedule in common but by chance.", DefaultValueFactory = _ => 1 };
+        Option<long?> executions = AtLeast(new Option<long?>("--executions") { Description = "The most executions." }, 1);
+        Option<double> time = new("--time") { Description = "The most seconds.", DefaultValueFactory = _ => 60 };
+        time.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<double>() is not (> 0 and < 1e7))
+                result.AddError("--time: expected seconds, more than 0");
+        });
+        Option<int?> jobs = AtLeast(new Option<int?>("--jobs") { Description = "Threads; as many as there are processors if not given." }, 1);
         Option<string?> save = new("--save") { Description = "Write the first violation's schedule to this file, for --replay." };
         Option<string?> replay = new("--replay") { Description = "Do the steps of a file that --save wrote, and nothing else." };
+        Option<string?> html = new("--html") { Description = "Write a page with a timeline and the locks of each violation." };
+        Option<string?> trace = new("--trace") { Description = "Write the first violation's schedule for Perfetto or chrome://tracing." };
+        Option<string?> junit = new("--junit") { Description = "Write the result as JUnit XML." };
         Option<bool> json = new("--json") { Description = "The result as JSON." };
         Command command = new(
             "explore",
             "Run several callers in every order of their lock acquisitions, with orders, guards, lifetimes, invariants and answers checked in each. Says 'exhausted' only when there is no other order.")
         {
-            path, profile, executions, naive, save, replay, json,
+            path, profile, strategy, preemptions, seed, executions, time, jobs, save, replay, html, trace, junit, json,
         };
-        command.SetAction(parsed => Run(
-            parsed.GetValue(path)!, parsed.GetValue(profile),
-            new ExploreOptions { ExecutionsMax = parsed.GetValue(executions), Strategy = parsed.GetValue(naive) ? Strategy.Naive : Strategy.Reduced },
-            parsed.GetValue(save), parsed.GetValue(replay), parsed.GetValue(json), io));
+        command.SetAction(parsed =>
+        {
+            if (!TryRead(parsed.GetValue(path)!, parsed.GetValue(profile), io, out Scenario? scenario))
+                return ExitCodes.BadInput;
+            if (parsed.GetValue(replay) is { } file)
+                return ScheduleFile.Replay(scenario!, file, io);
+            ExploreOptions options = new()
+            {
+                Strategy = parsed.GetValue(preemptions) is null ? Array.Find(Strategies, s => s.Name == parsed.GetValue(strategy)).Strategy : Strategy.Naive,
+                PreemptionsMax = parsed.GetValue(preemptions) ?? int.MaxValue,
+                Seed = parsed.GetValue(seed),
+                ExecutionsMax = parsed.GetValue(executions) ?? long.MaxValue,
+                TimeMax = TimeSpan.FromSeconds(parsed.GetValue(time)),
+                Jobs = parsed.GetValue(jobs) ?? Environment.ProcessorCount,
+            };
+            return Run(scenario!, Path.GetFileNameWithoutExtension(parsed.GetValue(path)!), options, new Outputs(
+                parsed.GetValue(save), parsed.GetValue(html), parsed.GetValue(trace), parsed.GetValue(junit), parsed.GetValue(json)), io);
+        });
         return command;
     }
 
-    private static int Run(string path, string? profile, ExploreOptions options, string? save, string? replay, bool json, CommandIo io)
+    private sealed record Outputs(string? Save, string? Html, string? Trace, string? Junit, bool IsJson);
+
+    private static Option<T> AtLeast<T>(Option<T> option, long least)
     {
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<T>() is { } value && Convert.ToInt64(value, CultureInfo.InvariantCulture) < least)
+                result.AddError($"{option.Name}: expected a number, at least {least}");
+        });
+        return option;
+    }
+
+    private static bool TryRead(string path, string? profile, CommandIo io, out Scenario? scenario)
+    {
+        scenario = null;
         if (!InputFile.TryRead(path, io, out byte[] text))
-            return ExitCodes.BadInput;
-        if (Scenario.Read(path, System.Text.Encoding.UTF8.GetString(text), out Scenario? scenario) is { } error)
+            return false;
+        if (Scenario.Read(path, Encoding.UTF8.GetString(text), out scenario) is { } error)
         {
             io.Error.WriteLine(error);
-            return ExitCodes.BadInput;
+            return false;
         }
         if (profile is not null)
             scenario = scenario! with { Profile = Profile.Find(profile)! };
-        if (replay is not null)
-            return Replay(scenario!, replay, io);
+        return true;
+    }
+
+    private static int Run(Scenario scenario, string name, ExploreOptions options, Outputs outputs, CommandIo io)
+    {
         long start = Stopwatch.GetTimestamp();
-        ScenarioResult result = new ScenarioSearch(scenario!).Run(options);
+        ScenarioResult result;
+        using (ExploreProgressLine progress = new(io))
+            result = new ScenarioSearch(scenario) { Progress = progress.Show }.Run(options);
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        if (save is not null && result.Violations.OrderBy(v => v.Finding is not null).FirstOrDefault() is { } first)
-            File.WriteAllText(save, JsonSerializer.Serialize(new SavedSchedule(scenario!.Profile.Name, first.Rule, first.Schedule), JsonText.Options) + "\n");
-        if (json)
+        ScenarioViolation? first = result.Violations.Count > 0 ? result.Violations[0] : null;
+        bool isWritten = (outputs.Save is null || first is null || TryWrite(outputs.Save, ScheduleFile.Text(scenario, first), io))
+            && (outputs.Trace is null || first is null || TryWrite(outputs.Trace, TimelineTrace.Text(scenario, first), io))
+            && (outputs.Html is null || TryWrite(outputs.Html, TimelineHtml.Text(scenario, result), io))
+            && (outputs.Junit is null || TryWrite(outputs.Junit, JunitText.Text(name, scenario, result, seconds), io));
+        if (outputs.IsJson)
             io.Out.WriteLine(JsonSerializer.Serialize(result, JsonText.Options));
         else
-            Write(scenario!, result, io);
+            ExploreText.Write(scenario, result, io);
         io.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{seconds:F1} s, {(result.Result.Executions + result.Result.Blocked) / seconds:F0} executions a second"));
-        return result.Violations.Any(v => v.Finding is null) ? ExitCodes.Differences : ExitCodes.Ok;
+        return !isWritten ? ExitCodes.BadInput : result.Unpredicted.Any() ? ExitCodes.Differences : ExitCodes.Ok;
     }
 
-    // Names tasks and locks, so it outlives changes of the code that do not change what they do.
-    private sealed record SavedSchedule(string Profile, string Rule, IReadOnlyList<ScheduleStep> Schedule);
-
-    private static int Replay(Scenario scenario, string file, CommandIo io)
+    private static bool TryWrite(string file, string text, CommandIo io)
     {
-        if (!InputFile.TryRead(file, io, out byte[] text))
-            return ExitCodes.BadInput;
-        SavedSchedule? saved = null;
         try
         {
-            saved = JsonSerializer.Deserialize<SavedSchedule>(text, JsonText.Options);
+            File.WriteAllText(file, text);
+            return true;
         }
-        catch (JsonException problem)
+        catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
         {
-            io.Error.WriteLine($"{file}:{problem.LineNumber + 1}:{problem.BytePositionInLine + 1}: expected a schedule as 'apvirt explore --save' writes it");
+            io.Error.WriteLine($"{file}: {problem.Message}");
+            return false;
         }
-        if (saved?.Schedule is null || Profile.Find(saved.Profile) is not { } profile)
-            return ExitCodes.BadInput;
-        if (new ScenarioSearch(scenario with { Profile = profile }).Replay(saved.Schedule, out IReadOnlyList<ScenarioViolation> violations) is { } divergence)
-        {
-            io.Error.WriteLine($"{file}: {divergence}");
-            return ExitCodes.BadInput;
-        }
-        foreach (ScenarioViolation violation in violations)
-            io.Out.WriteLine($"{violation.Rule}{(violation.Finding is null ? "" : $", predicted by {violation.Finding}")}: {violation.Summary}");
-        bool isSame = violations.Any(violation => violation.Rule == saved.Rule);
-        io.Out.WriteLine(isSame ? $"{saved.Schedule.Count} steps, {saved.Rule} again" : $"{saved.Schedule.Count} steps, {saved.Rule} not seen any more");
-        return isSame ? ExitCodes.Differences : ExitCodes.Ok;
     }
-
-    private static void Write(Scenario scenario, ScenarioResult result, CommandIo io)
-    {
-        io.Out.WriteLine($"{scenario.About}, under {scenario.Profile.Name}");
-        foreach (ScenarioViolation violation in result.Violations)
-        {
-            io.Out.WriteLine();
-            io.Out.WriteLine($"{violation.Rule}{(violation.Finding is null ? "" : $", predicted by {violation.Finding}")}, in {violation.Count} executions: {violation.Summary}");
-            Timeline(violation.Schedule, io);
-        }
-        string verdict = result.Result.Verdict switch
-        {
-            Verdict.BoundReached => $"bound reached after {result.Result.Executions} executions: not everything was seen",
-            _ => $"exhausted ({result.Result.Executions} traces)",
-        };
-        int unpredicted = result.Violations.Count(v => v.Finding is null);
-        io.Out.WriteLine(string.Create(
-            CultureInfo.InvariantCulture,
-            $"{verdict}, {result.Outcomes} outcomes, {unpredicted} violations, {result.Violations.Count - unpredicted} predicted; {result.Result.Blocked} repetitions given up, {result.Result.DepthReached} steps at most"));
-    }
-
-    // A lane for each caller, a line for each step: who holds what is seen from top to bottom.
-    private static void Timeline(IReadOnlyList<ScheduleStep> schedule, CommandIo io)
-    {
-        string[] lanes = [.. schedule.Select(step => step.Task).Distinct(StringComparer.Ordinal)];
-        int[] widths = [.. lanes.Select(lane => Math.Max(lane.Length, schedule.Where(step => step.Task == lane).Max(step => Text(step).Length)) + 2)];
-        io.Out.WriteLine("  " + string.Concat(lanes.Select((lane, i) => lane.PadRight(widths[i]))).TrimEnd());
-        foreach (ScheduleStep step in schedule)
-            io.Out.WriteLine("  " + string.Concat(lanes.Select((lane, i) => (lane == step.Task ? Text(step) : "").PadRight(widths[i]))).TrimEnd());
-    }
-
-    private static string Text(ScheduleStep step) =>
-        step.Target.Length == 0 ? "|" : step.Action == "acquires" ? step.Target : $"{step.Target} ({(step.Action == "acquires shared" ? "r" : step.Action)})";
 }

@@ -1,6 +1,7 @@
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Explore.Engine;
 
@@ -20,6 +21,7 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     // touch was seen in another execution. Owners of one name count as one, which only tries more orders than needed.
     private readonly Dictionary<string, int> _fieldNames = new(StringComparer.Ordinal);
     private readonly Step[] _next = new Step[TasksMax];
+    private readonly long[] _steps = new long[TasksMax];
 
     /// <summary>The runtime of the present execution.</summary>
     public ExplorationRuntime Runtime { get; private set; } = null!;
@@ -67,9 +69,20 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     /// <inheritdoc/>
     public ReadOnlySpan<Step> Accessed => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_accessed);
 
+    /// <summary>How many steps others than a task have done in this execution.</summary>
+    /// <param name="task">The task.</param>
+    public long StepsOfOthers(KernelTask task)
+    {
+        long steps = 0;
+        foreach (SteppedTask other in Runtime.Tasks)
+            steps += other.Task == task ? 0 : _steps[other.Index];
+        return steps;
+    }
+
     /// <inheritdoc/>
     public void Restart()
     {
+        Array.Clear(_steps);
         _objects.Clear();
         _fields.Clear();
         _released.Clear();
@@ -89,6 +102,7 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     {
         _released.Clear();
         _accessed.Clear();
+        _steps[task]++;
         Runtime.Step(Runtime.Tasks[task]);
         LetTimePass();
     }

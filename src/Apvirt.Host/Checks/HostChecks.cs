@@ -70,21 +70,27 @@ public sealed class HostChecks : ICheckPoints
         LookUnlocked(task);
     }
 
-    /// <summary>
-    /// The end of an operation: its task holds nothing (I28), an error has changed nothing (I30), and if nothing is under
-    /// way the invariants of rest hold.
-    /// </summary>
+    /// <summary>The end of an operation with nothing else under way: as <see cref="Returned"/>, and the invariants of rest hold.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="error">How it ended.</param>
+    /// <param name="writesBefore">As there.</param>
+    public void Ended(KernelTask task, Errno error, long? writesBefore)
+    {
+        Returned(task, error, writesBefore);
+        if (_restWrites != 0 && _host.IsAtRest)
+            Look(_rest, task, ref _restWrites);
+    }
+
+    /// <summary>The end of an operation: its task holds nothing (I28), and an error has changed nothing (I30).</summary>
     /// <param name="task">The task.</param>
     /// <param name="error">How it ended.</param>
     /// <param name="writesBefore">Value of <see cref="Writes"/> at its begin; null if others ran meanwhile or an error may change something.</param>
-    public void Ended(KernelTask task, Errno error, long? writesBefore)
+    public void Returned(KernelTask task, Errno error, long? writesBefore)
     {
         task.ReturnToUser();
         if (error != Errno.Ok && writesBefore is { } before && before != Writes)
             new InvariantContext(_host, task, "I30").Report($"an operation that ended with {error} has changed {Writes - before} guarded fields", finding: null);
         LookUnlocked(task);
-        if (_restWrites != 0 && _host.IsAtRest)
-            Look(_rest, task, ref _restWrites);
     }
 
     /// <summary>Looks at everything, under the locks that keep the state still, for a host on several threads.</summary>

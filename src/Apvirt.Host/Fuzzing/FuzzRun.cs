@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
-using Apvirt.Devices.Sysfs;
 using Apvirt.Host.Guests;
 using Apvirt.Host.Machines;
 using Apvirt.Host.Traces;
@@ -75,15 +74,8 @@ public static class FuzzRun
 
     private static async ValueTask RunStepAsync(VirtualHost host, KernelTask task, FuzzStep step, IncrementalHash digest)
     {
-        byte[] text = Encoding.UTF8.GetBytes(step.Text);
-        if (TraceReader.ReadSingle(text, out TraceLine? line) is { } error)
-            throw new ArgumentException(error.ToString(), nameof(step));
-        using (line)
-        {
-            Answer answer = await OperationRunner.RunAsync(host, task, line!, new SysfsText());
-            digest.AppendData(Encoding.UTF8.GetBytes(TraceWriter.Format(line!, answer)));
-        }
-        task.ReturnToUser();
+        using TraceLine line = OperationRunner.Parse(step.Text);
+        digest.AppendData(Encoding.UTF8.GetBytes((await OperationRunner.RunAsync(host, task, line)).Line));
     }
 
     private static string? Stuck(List<SpawnedTask> running)

@@ -27,6 +27,9 @@ public sealed class TraceLine : IDisposable
     /// <summary>The line with its answers taken out: what was asked.</summary>
     public string Question => TraceWriter.Format(this, answer: null);
 
+    /// <summary>Whether an error of the operation leaves everything as it was (I30); others say nothing of it.</summary>
+    public bool ChangesNothingOnError => Operation?.Name == "write";
+
     internal TraceOperation? Operation { get; }
 
     /// <inheritdoc/>

@@ -46,7 +46,7 @@ public sealed class TraceSession
     public Answer Run(TraceLine line)
     {
         Runtime.SetHorizon(Patience);
-        long? writes = line.Operation!.Name == "write" ? Host.Checks?.Writes : null;
+        long? writes = line.ChangesNothingOnError ? Host.Checks?.Writes : null;
         if (_files is not null && RunOutside(line) is { } outside)
             return outside;
         ValueTask<Answer> running = OperationRunner.RunAsync(Host, _task, line, _page);

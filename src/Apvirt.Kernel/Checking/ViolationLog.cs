@@ -20,6 +20,16 @@ public sealed class ViolationLog
     /// <summary>Whether nothing was found.</summary>
     public bool IsEmpty => Count == 0;
 
+    /// <summary>Whether there are any since they were last forgotten.</summary>
+    public bool HasAny
+    {
+        get
+        {
+            lock (_gate)
+                return _kept.Count > 0;
+        }
+    }
+
     /// <summary>The different violations so far, in the order in which they were found.</summary>
     public Violation[] ToArray()
     {

@@ -29,10 +29,10 @@ public sealed class RandomProgramTests
             SortedSet<string> outcomes = new(StringComparer.Ordinal);
             HashSet<string> traces = new(StringComparer.Ordinal);
             Explorer explorer = new(run);
-            explorer.Completed = depth =>
+            explorer.Completed = execution =>
             {
                 outcomes.Add(BruteForce.Outcome(run.Unfinished != 0, run.Outcomes));
-                traces.Add(BruteForce.Signature([.. Enumerable.Range(0, depth).Select(at => new Done(explorer.TaskAt(at), [explorer.StepAt(at), .. explorer.AccessedAt(at) ?? []]))], run.TaskCount));
+                traces.Add(BruteForce.Signature([.. Enumerable.Range(0, execution.Depth).Select(at => new Done(explorer.TaskAt(at), [explorer.StepAt(at), .. explorer.AccessedAt(at)]))], run.TaskCount));
                 return true;
             };
             ExploreResult result = explorer.Run();
@@ -49,6 +49,21 @@ public sealed class RandomProgramTests
         TestContext.Current.TestOutputHelper?.WriteLine($"{executions} executions, {blocked} blocked, {deadlocking} programs deadlock, {trying} try");
         Assert.InRange(deadlocking, Programs / 20, Programs);
         Assert.InRange(trying, Programs / 10, Programs);
+    }
+
+    [Fact]
+    public void Random_programs_have_the_same_traces_on_several_threads()
+    {
+        Random random = new(2);
+        for (int i = 0; i < Programs / 10; i++)
+        {
+            LockProgram program = Make(random, hasMemory: i % 2 == 1);
+            ExploreResult alone = new Explorer(new LockProgramRun(program), new ExploreOptions { ExecutionsMax = 500 }).Run();
+            if (alone.Verdict != Verdict.Exhausted)
+                continue;
+            ExploreResult together = new Search(new ExploreOptions { Jobs = 3, Slice = 2 }, () => new SearchWorker(new LockProgramRun(program), null)).Run();
+            Assert.True((alone.Verdict, alone.Executions, alone.Deadlocks) == (together.Verdict, together.Executions, together.Deadlocks), $"{together} instead of {alone} of\n{Text(program)}");
+        }
     }
 
     private sealed record Done(int Task, List<Step> Parts);

@@ -1,0 +1,49 @@
+using System.Text.Json;
+using Apvirt.Ap.Profiles;
+using Apvirt.Cli.Rendering;
+using Apvirt.Explore.Scenarios;
+
+namespace Apvirt.Cli.Commands;
+
+/// <summary>
+/// The file of <c>explore --save</c> and <c>--replay</c>: the steps of one execution. It names tasks and locks, so it
+/// outlives changes of the code that do not change what they do.
+/// </summary>
+internal static class ScheduleFile
+{
+    private sealed record Content(string Profile, string Rule, Schedule Schedule);
+
+    internal static string Text(Scenario scenario, ScenarioViolation violation) =>
+        JsonSerializer.Serialize(new Content(scenario.Profile.Name, violation.Rule, violation.Schedule), JsonText.Options) + "\n";
+
+    internal static int Replay(Scenario scenario, string file, CommandIo io)
+    {
+        if (!InputFile.TryRead(file, io, out byte[] text))
+            return ExitCodes.BadInput;
+        Content? saved = null;
+        try
+        {
+            saved = JsonSerializer.Deserialize<Content>(text, JsonText.Options);
+        }
+        catch (JsonException problem)
+        {
+            io.Error.WriteLine($"{file}:{problem.LineNumber + 1}:{problem.BytePositionInLine + 1}: expected a schedule as 'apvirt explore --save' writes it");
+            return ExitCodes.BadInput;
+        }
+        if (saved?.Schedule?.Steps is null || Profile.Find(saved.Profile) is not { } profile)
+        {
+            io.Error.WriteLine($"{file}: expected a schedule as 'apvirt explore --save' writes it, with \"profile\", \"rule\" and \"schedule\"");
+            return ExitCodes.BadInput;
+        }
+        if (new ScenarioSearch(scenario with { Profile = profile }).Replay(saved.Schedule, out IReadOnlyList<ScenarioViolation> violations) is { } divergence)
+        {
+            io.Error.WriteLine($"{file}: {divergence}");
+            return ExitCodes.BadInput;
+        }
+        foreach (ScenarioViolation violation in violations)
+            io.Out.WriteLine(ExploreText.Title(violation));
+        bool isSame = violations.Any(violation => violation.Rule == saved.Rule);
+        io.Out.WriteLine(isSame ? $"{saved.Schedule.Steps.Count} steps, {saved.Rule} again" : $"{saved.Schedule.Steps.Count} steps, {saved.Rule} not seen any more");
+        return isSame ? ExitCodes.Differences : ExitCodes.Ok;
+    }
+}

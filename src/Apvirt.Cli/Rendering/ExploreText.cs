@@ -1,0 +1,78 @@
+using System.Globalization;
+using Apvirt.Explore.Engine;
+using Apvirt.Explore.Scenarios;
+
+namespace Apvirt.Cli.Rendering;
+
+/// <summary>What exploring found, for a terminal.</summary>
+internal static class ExploreText
+{
+    internal static void Write(Scenario scenario, ScenarioResult result, CommandIo io)
+    {
+        io.Out.WriteLine($"{scenario.About}, under {scenario.Profile.Name}");
+        foreach (ScenarioViolation violation in result.Violations)
+        {
+            io.Out.WriteLine();
+            io.Out.WriteLine($"{Title(violation)}, in {violation.Count} executions");
+            if (violation.Cycle is { } cycle)
+                io.Out.WriteLine($"  {cycle}");
+            Timeline(violation.Schedule.Steps, io);
+        }
+        io.Out.WriteLine(Verdict(result));
+    }
+
+    internal static string Title(ScenarioViolation violation) =>
+        $"{violation.Rule}{(violation.Finding is null ? "" : $", predicted by {violation.Finding}")}: {violation.Summary}";
+
+    internal static string Verdict(ScenarioResult result)
+    {
+        string verdict = result.Result.Verdict == Explore.Engine.Verdict.BoundReached
+            ? $"bound reached after {result.Result.Executions} executions: not everything was seen"
+            : $"exhausted ({result.Result.Executions} traces)";
+        int unpredicted = result.Unpredicted.Count();
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{verdict}, {result.Outcomes} outcomes, {unpredicted} violations, {result.Violations.Count - unpredicted} predicted; {result.Result.Blocked} repetitions given up, {result.Result.DepthReached} steps at most");
+    }
+
+    /// <summary>What a step does, in a word.</summary>
+    internal static string Step(ScheduleStep step) =>
+        step.Target.Length == 0 ? "|" : step.Action == "acquires" ? step.Target : $"{step.Target} ({(step.Action == "acquires shared" ? "r" : step.Action)})";
+
+    // A lane for each caller, a line for each step: who does what is seen from top to bottom.
+    private static void Timeline(IReadOnlyList<ScheduleStep> schedule, CommandIo io)
+    {
+        string[] lanes = [.. schedule.Select(step => step.Task).Distinct(StringComparer.Ordinal)];
+        int[] widths = [.. lanes.Select(lane => Math.Max(lane.Length, schedule.Where(step => step.Task == lane).Max(step => Step(step).Length)) + 2)];
+        io.Out.WriteLine("  " + string.Concat(lanes.Select((lane, i) => lane.PadRight(widths[i]))).TrimEnd());
+        foreach (ScheduleStep step in schedule)
+            io.Out.WriteLine("  " + string.Concat(lanes.Select((lane, i) => (lane == step.Task ? Step(step) : "").PadRight(widths[i]))).TrimEnd());
+    }
+}
+
+/// <summary>How far an exploration has come, on a terminal, once it takes over a second.</summary>
+internal sealed class ExploreProgressLine(CommandIo io) : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
+    private readonly long _start = System.Diagnostics.Stopwatch.GetTimestamp();
+    private bool _isShown;
+
+    public void Dispose()
+    {
+        if (_isShown)
+            io.Error.Write("\r\u001b[K");
+    }
+
+    internal void Show(ExploreProgress progress)
+    {
+        TimeSpan elapsed = System.Diagnostics.Stopwatch.GetElapsedTime(_start);
+        if (!io.IsTerminal || elapsed < Patience)
+            return;
+        _isShown = true;
+        string estimate = progress.Estimate is { } all && all > progress.Executions + progress.Blocked ? string.Create(CultureInfo.InvariantCulture, $" of about {all:G2}") : "";
+        io.Error.Write(string.Create(
+            CultureInfo.InvariantCulture,
+            $"\r{progress.Executions} executions{estimate}, {(progress.Executions + progress.Blocked) / elapsed.TotalSeconds:F0} a second, {progress.Frontier} choices left, {progress.Depth} steps at most\u001b[K"));
+    }
+}

@@ -1,0 +1,31 @@
+using Apvirt.Explore.Engine;
+using Apvirt.Kernel.Validation;
+
+namespace Apvirt.Explore.Scenarios;
+
+/// <summary>Something that went wrong in some execution.</summary>
+/// <param name="Rule">The invariant, V01 for a deadlock, V06 for answers that no order gives, or the name of a belief.</param>
+/// <param name="Summary">What went wrong.</param>
+/// <param name="Finding">The finding that predicts it; null if none does.</param>
+/// <param name="Schedule">The steps of the execution with the fewest switches that shows it.</param>
+/// <param name="Count">In how many executions it was seen.</param>
+public sealed record ScenarioViolation(string Rule, string Summary, string? Finding, Schedule Schedule, long Count)
+{
+    /// <summary>For an order of locks that can deadlock: what became of it.</summary>
+    public PredictedCycle? Cycle { get; init; }
+
+    /// <summary>What is known of the locks, where it is about an order of them.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public LockReport? Locks { get; init; }
+}
+
+/// <summary>What exploring a scenario found.</summary>
+/// <param name="Result">How far it came.</param>
+/// <param name="Outcomes">How many different answers and states there were.</param>
+/// <param name="Violations">What went wrong, most severe first: what nothing predicts, then the rest.</param>
+public sealed record ScenarioResult(ExploreResult Result, int Outcomes, IReadOnlyList<ScenarioViolation> Violations)
+{
+    /// <summary>What no finding predicts.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public IEnumerable<ScenarioViolation> Unpredicted => Violations.Where(violation => violation.Finding is null);
+}

@@ -1,0 +1,208 @@
+using System.Text;
+using Apvirt.Explore.Engine;
+using Apvirt.Host.Checks;
+using Apvirt.Host.Machines;
+using Apvirt.Host.Traces;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Explore.Scenarios;
+
+/// <summary>What one thread needs to run a scenario again and again, and what it has seen.</summary>
+internal sealed class ScenarioWorker
+{
+    private readonly Scenario _scenario;
+    private readonly MachineSetup _setup;
+    private readonly HashSet<string>? _explained;
+    private readonly TraceLine[] _setUp;
+    private readonly TraceLine[][] _operations;
+    private readonly KernelChecks _checks = new(LockOrder.Declared);
+    private readonly Dictionary<(string Rule, string Summary), ScenarioViolation> _violations = [];
+    private readonly HashSet<string> _outcomes = new(StringComparer.Ordinal);
+    private readonly string[][] _answers;
+    private readonly int[] _at;
+    private VirtualHost _host = null!;
+    private KernelTask _boot = null!;
+
+    /// <summary>Makes a worker.</summary>
+    /// <param name="scenario">The scenario.</param>
+    /// <param name="explained">The outcomes that some order of the operations has; null if that is not looked at.</param>
+    internal ScenarioWorker(Scenario scenario, HashSet<string>? explained)
+    {
+        _scenario = scenario;
+        _explained = explained;
+        _setup = new TraceReader("scenario", Encoding.UTF8.GetBytes(scenario.Machine)).ReadHeader(out TraceHeader? header) is { } error
+            ? throw new ArgumentException(error.ToString(), nameof(scenario))
+            : header!.ToSetup() with { Profile = scenario.Profile };
+        _setUp = [.. scenario.SetUp.Select(OperationRunner.Parse)];
+        _operations = [.. scenario.Tasks.Select(task => task.Operations.Select(OperationRunner.Parse).ToArray())];
+        _answers = [.. _operations.Select(operations => new string[operations.Length])];
+        _at = new int[_operations.Length];
+        Program = new KernelExplored(() => new ExplorationRuntime { Checks = _checks }, Begin);
+    }
+
+    internal KernelExplored Program { get; }
+
+    internal IReadOnlyDictionary<(string Rule, string Summary), ScenarioViolation> Violations => _violations;
+
+    internal IReadOnlySet<string> Outcomes => _outcomes;
+
+    /// <summary>Classes of the locks that tasks were seen to wait for in a circle, in alphabetical order.</summary>
+    internal Dictionary<string, string[]> Circles { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>The outcomes of all orders of the operations; null if there are more orders than that.</summary>
+    /// <param name="scenario">The scenario.</param>
+    /// <param name="ordersMax">The most orders to look at.</param>
+    internal static HashSet<string>? Explained(Scenario scenario, int ordersMax)
+    {
+        (int Task, int Operation)[] all = [.. scenario.Tasks.SelectMany((task, t) => task.Operations.Select((_, o) => (t, o)))];
+        int[][] orders = [.. OperationOrders.All(all.Length, (one, other) => all[one].Task == all[other].Task && all[one].Operation < all[other].Operation).Take(ordersMax + 1)];
+        if (orders.Length > ordersMax)
+            return null;
+        ScenarioWorker worker = new(scenario, explained: null);
+        HashSet<string> explained = new(StringComparer.Ordinal);
+        foreach (int[] order in orders)
+        {
+            ExplorationRuntime runtime = new() { Checks = worker._checks };
+            worker.Prepare(runtime);
+            foreach (int i in order)
+            {
+                (int task, int operation) = all[i];
+                worker._answers[task][operation] = runtime.Prepare(
+                    OperationRunner.RunAsync(worker._host, runtime.CreateTask(scenario.Tasks[task].Name), worker._operations[task][operation])).Line;
+            }
+            explained.Add(worker.Outcome());
+        }
+        return explained;
+    }
+
+    /// <summary>Looks at a complete execution.</summary>
+    internal bool Look(IExecution execution)
+    {
+        Look(() => ScheduleOf(execution));
+        return true;
+    }
+
+    /// <summary>Does the steps of a schedule again, and looks at what comes of it.</summary>
+    /// <param name="schedule">The schedule.</param>
+    /// <param name="done">The steps with what came of each.</param>
+    /// <returns>Where the scenario does not follow the schedule; null if it did to its end.</returns>
+    internal string? Replay(Schedule schedule, out Schedule done)
+    {
+        List<ScheduleStep> steps = [];
+        done = schedule;
+        Program.Restart();
+        for (int i = 0; i < schedule.Steps.Count; i++)
+        {
+            ulong enabled = Program.Enabled;
+            SteppedTask[] able = [.. Program.Runtime.Tasks.Where(task => (enabled >> task.Index & 1) != 0)];
+            SteppedTask? next = Array.Find(able, task => Describe(task.Index, Program.Next(task.Index)).IsSameAs(schedule.Steps[i]));
+            if (next is null)
+                return $"step {i + 1} should be \"{schedule.Steps[i]}\"; what can be done is {(able.Length == 0 ? "nothing" : string.Join(", ", able.Select(task => $"\"{Describe(task.Index, Program.Next(task.Index))}\"")))}";
+            ScheduleStep step = Describe(next.Index, Program.Next(next.Index)) with { Operation = next.Index < _at.Length ? _at[next.Index] : -1 };
+            Program.Do(next.Index);
+            steps.Add(step with { Holds = [.. next.Task.Held.ToArray().Select(held => held.ToString())] });
+        }
+        done = new Schedule(steps);
+        Schedule all = done;
+        Look(() => all);
+        return null;
+    }
+
+    private void Begin(ExplorationRuntime runtime, IStepListener listener)
+    {
+        Prepare(runtime);
+        foreach (string belief in _scenario.Beliefs)
+            _host.Checks!.Add(Beliefs.Find(belief)!);
+        // What the preparation shows is no matter of interleavings.
+        _checks.Violations.Clear();
+        runtime.Begin(listener);
+        for (int i = 0; i < _operations.Length; i++)
+        {
+            int own = i;
+            _at[own] = 0;
+            runtime.Spawn(_scenario.Tasks[own].Name, task => RunAsync(task, own));
+        }
+    }
+
+    private async ValueTask RunAsync(KernelTask task, int own)
+    {
+        for (int i = 0; i < _operations[own].Length; i++)
+        {
+            _at[own] = i;
+            long others = Program.StepsOfOthers(task);
+            long? writes = _operations[own][i].ChangesNothingOnError ? _host.Checks!.Writes : null;
+            (_answers[own][i], Errno error) = await OperationRunner.RunAsync(_host, task, _operations[own][i]);
+            // Alone it can be told who has written what.
+            _host.Checks!.Returned(task, error, others == Program.StepsOfOthers(task) ? writes : null);
+        }
+    }
+
+    private void Prepare(ExplorationRuntime runtime)
+    {
+        _boot = runtime.CreateTask("boot");
+        _host = runtime.Prepare(VirtualHost.BootAsync(_boot, _setup));
+        foreach (TraceLine operation in _setUp)
+            runtime.Prepare(OperationRunner.RunAsync(_host, _boot, operation));
+    }
+
+    private void Look(Func<Schedule> schedule)
+    {
+        ulong unfinished = Program.Unfinished;
+        if (unfinished != 0)
+        {
+            SteppedTask[] waiting = [.. Program.Runtime.Tasks.Where(task => (unfinished >> task.Index & 1) != 0)];
+            foreach (string[] circle in WaitCycles.Find(waiting))
+                Circles[string.Join(' ', circle)] = circle;
+            Report();
+            Add("V01", "deadlock: " + WaitCycles.Describe(waiting), finding: null, schedule, locks: null);
+            return;
+        }
+        _host.Checks!.Ended(_boot, Errno.Ok, writesBefore: null);
+        Report();
+        string outcome = Outcome();
+        _outcomes.Add(outcome);
+        if (_explained is not null && !_explained.Contains(outcome))
+            Add("V06", "no order of the operations gives these answers and this state: " + string.Join(" ", _answers.SelectMany(a => a)), finding: null, schedule, locks: null);
+
+        void Report()
+        {
+            if (_checks.Violations.HasAny)
+            {
+                foreach (Violation violation in _checks.Violations.ToArray())
+                    Add(violation.Rule, violation.Summary, violation.Finding, schedule, violation.Locks);
+            }
+        }
+    }
+
+    private void Add(string rule, string summary, string? finding, Func<Schedule> makeSchedule, Kernel.Validation.LockReport? locks)
+    {
+        (string, string) key = (rule, summary);
+        Schedule schedule = makeSchedule();
+        if (!_violations.TryGetValue(key, out ScenarioViolation? known))
+            _violations[key] = new ScenarioViolation(rule, summary, finding, schedule, 1) { Locks = locks };
+        else
+            _violations[key] = known with { Count = known.Count + 1, Schedule = schedule.IsSimplerThan(known.Schedule) ? schedule : known.Schedule };
+    }
+
+    private Schedule ScheduleOf(IExecution execution) =>
+        new([.. Enumerable.Range(0, execution.Depth).Select(depth => Describe(execution.TaskAt(depth), execution.StepAt(depth)))]);
+
+    private ScheduleStep Describe(int task, Step step)
+    {
+        string target = Program.NameOf(step.Object);
+        string action = target.Length == 0 ? "goes on" : step.Kind switch
+        {
+            StepKind.LockShared => "acquires shared",
+            StepKind.TryShared => "enters",
+            StepKind.Try => "tries or deletes",
+            _ => "acquires",
+        };
+        return new ScheduleStep(Program.Runtime.Tasks[task].Task.Name, action, target);
+    }
+
+    private string Outcome() => OutcomeText.Of(_host, _answers.SelectMany(answers => answers));
+}

@@ -1,0 +1,39 @@
+using System.Text.Json.Serialization;
+
+namespace Apvirt.Explore.Scenarios;
+
+/// <summary>One step of a schedule.</summary>
+/// <param name="Task">The caller, or what it started.</param>
+/// <param name="Action">What it does: acquires, acquires shared, enters, tries or deletes, goes on.</param>
+/// <param name="Target">Class of the lock; empty if there is none.</param>
+public sealed record ScheduleStep(string Task, string Action, string Target)
+{
+    /// <summary>The operation that the caller is in, from 0; -1 if it is no caller.</summary>
+    public int Operation { get; init; } = -1;
+
+    /// <summary>Locks that the task holds after the step, outermost first.</summary>
+    public IReadOnlyList<string> Holds { get; init; } = [];
+
+    /// <summary>Whether it is the same step, whatever is known of what came of it.</summary>
+    /// <param name="other">The other.</param>
+    public bool IsSameAs(ScheduleStep other) => Task == other.Task && Action == other.Action && Target == other.Target;
+
+    /// <inheritdoc/>
+    public override string ToString() => Target.Length == 0 ? $"{Task} {Action}" : $"{Task} {Action} {Target}";
+}
+
+/// <summary>The steps of one execution. They name tasks and locks, so that they outlive changes of the code that do not change what it does.</summary>
+/// <param name="Steps">The steps.</param>
+public sealed record Schedule(IReadOnlyList<ScheduleStep> Steps)
+{
+    /// <summary>How many times another task goes on than the one before.</summary>
+    [JsonIgnore]
+    public int Switches => Enumerable.Range(1, Math.Max(0, Steps.Count - 1)).Count(i => Steps[i].Task != Steps[i - 1].Task);
+
+    /// <summary>Whether it is easier to read: fewer switches, then fewer steps; otherwise the same one is always taken.</summary>
+    /// <param name="other">The other.</param>
+    public bool IsSimplerThan(Schedule other) =>
+        (Switches, Steps.Count) != (other.Switches, other.Steps.Count)
+            ? (Switches, Steps.Count).CompareTo((other.Switches, other.Steps.Count)) < 0
+            : string.CompareOrdinal(string.Join('\n', Steps), string.Join('\n', other.Steps)) < 0;
+}

@@ -1,0 +1,107 @@
+using System.Text.Json;
+using System.Xml.Linq;
+using static Apvirt.Cli.Tests.CommandRun;
+
+namespace Apvirt.Cli.Tests;
+
+/// <summary><c>apvirt explore</c>: what it prints and writes, its exit status, and what it refuses.</summary>
+public sealed class ExploreCommandTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("apvirt-test").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    private static string Scenario(string name) => Example(Path.Combine("scenarios", name));
+
+    private string File(string name) => Path.Combine(_folder, name);
+
+    [Fact]
+    public void It_says_exhausted_and_how_many_traces()
+    {
+        (int status, string output, _) = Run("", "explore", Scenario("x-perm.yaml"));
+        Assert.Equal(0, status);
+        Assert.Matches("^a store to apmask against an assignment to a running guest, under strict\nexhausted \\([0-9]+ traces\\), 2 outcomes, 0 violations", output);
+        JsonElement json = JsonSerializer.Deserialize<JsonElement>(Run("", "explore", Scenario("x-perm.yaml"), "--json").Out);
+        Assert.Equal(2, json.GetProperty("outcomes").GetInt32());
+        // All interleavings have the same outcomes.
+        json = JsonSerializer.Deserialize<JsonElement>(Run("", "explore", Scenario("x-perm.yaml"), "--json", "--strategy", "naive").Out);
+        Assert.Equal(2, json.GetProperty("outcomes").GetInt32());
+    }
+
+    [Theory]
+    [InlineData("--executions", "1")]
+    [InlineData("--preemptions", "0")]
+    [InlineData("--strategy", "random", "--executions", "50")]
+    [InlineData("--strategy", "pct", "--executions", "50")]
+    public void A_bound_is_said_to_be_one(params string[] options)
+    {
+        (int status, string output, _) = Run("", ["explore", Scenario("two-openers.yaml"), .. options]);
+        Assert.Equal(0, status);
+        Assert.StartsWith("bound reached after ", output.Split('\n')[1], StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--executions", "0")]
+    [InlineData("--preemptions", "-1")]
+    [InlineData("--time", "0")]
+    [InlineData("--jobs", "0")]
+    [InlineData("--strategy", "clever")]
+    [InlineData("--html", "/nosuch/page.html")]
+    public void What_cannot_be_done_is_bad_input(params string[] options)
+    {
+        (int status, _, string error) = Run("", ["explore", Scenario("x-perm.yaml"), .. options]);
+        Assert.Equal(2, status);
+        Assert.NotEmpty(error);
+        Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void It_saves_and_replays_a_violation()
+    {
+        string saved = File("schedule.json");
+        (int status, string output, _) = Run("", "explore", Scenario("belief-domain-removed.yaml"), "--save", saved);
+        Assert.Equal(1, status);
+        Assert.Contains("linked means domain plugged: queue 04.0004 is linked", output, StringComparison.Ordinal);
+        (status, output, _) = Run("", "explore", Scenario("belief-domain-removed.yaml"), "--replay", saved);
+        Assert.Equal(1, status);
+        Assert.EndsWith(" steps, linked means domain plugged again\n", output, StringComparison.Ordinal);
+        (status, _, string error) = Run("", "explore", Scenario("x-perm.yaml"), "--replay", saved);
+        Assert.Equal(2, status);
+        Assert.StartsWith($"{saved}: step 1 should be ", error, StringComparison.Ordinal);
+        foreach (string wrong in (string[])["nonsense", "{}", "{\"profile\":\"strict\"}"])
+        {
+            System.IO.File.WriteAllText(saved, wrong);
+            (status, _, error) = Run("", "explore", Scenario("x-perm.yaml"), "--replay", saved);
+            Assert.Equal(2, status);
+            Assert.Contains("expected a schedule", error, StringComparison.Ordinal);
+        }
+        Assert.Equal(2, Run("", "explore", "/nosuch.yaml").Status);
+    }
+
+    [Fact]
+    public void It_writes_a_page_a_trace_and_a_test_report()
+    {
+        (int status, string output, _) = Run(
+            "", "explore", Scenario("belief-domain-removed.yaml"), "--html", File("page.html"), "--trace", File("trace.json"), "--junit", File("junit.xml"));
+        Assert.Equal(1, status);
+        string verdict = output.TrimEnd().Split('\n')[^1];
+
+        XElement page = XElement.Parse(System.IO.File.ReadAllText(File("page.html")).Replace("<!doctype html>", "", StringComparison.Ordinal).Replace("<meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">", "", StringComparison.Ordinal));
+        Assert.Contains(verdict, page.Value, StringComparison.Ordinal);
+        Assert.Equal(["timeline", "locks taken under other locks"], page.Descendants("svg").Select(svg => svg.Attribute("aria-label")!.Value));
+        Assert.DoesNotContain("http", System.IO.File.ReadAllText(File("page.html")), StringComparison.Ordinal);
+
+        JsonElement events = JsonSerializer.Deserialize<JsonElement>(System.IO.File.ReadAllText(File("trace.json"))).GetProperty("traceEvents");
+        // Each slice lies within the ones around it, as the locks nest.
+        foreach (IGrouping<int, JsonElement> thread in events.EnumerateArray().Where(e => e.GetProperty("ph").GetString() == "X").GroupBy(e => e.GetProperty("tid").GetInt32()))
+        {
+            (long From, long To)[] slices = [.. thread.Select(e => (e.GetProperty("ts").GetInt64(), e.GetProperty("ts").GetInt64() + e.GetProperty("dur").GetInt64()))];
+            Assert.All(slices, one => Assert.All(slices, other => Assert.True(one.To <= other.From || other.To <= one.From || (one.From <= other.From && other.To <= one.To) || (other.From <= one.From && one.To <= other.To))));
+        }
+        Assert.Contains(events.EnumerateArray(), e => e.GetProperty("name").GetString() == "guests_lock");
+
+        XElement suite = XElement.Parse(System.IO.File.ReadAllText(File("junit.xml")));
+        Assert.Equal(("2", "1"), (suite.Attribute("tests")!.Value, suite.Attribute("failures")!.Value));
+        Assert.Equal(verdict, suite.Elements("testcase").First().Value);
+    }
+}
