@@ -18,8 +18,9 @@ public sealed record ScenarioTask(string Name, IReadOnlyList<string> Operations)
 /// <param name="SetUp">Operations of traces, done before.</param>
 /// <param name="Tasks">The callers.</param>
 /// <param name="Beliefs">Names of statements to be disproved.</param>
+/// <param name="Finding">The finding that it shows; null if none.</param>
 public sealed record Scenario(
-    string About, Profile Profile, string Machine, IReadOnlyList<string> SetUp, IReadOnlyList<ScenarioTask> Tasks, IReadOnlyList<string> Beliefs)
+    string About, Profile Profile, string Machine, IReadOnlyList<string> SetUp, IReadOnlyList<ScenarioTask> Tasks, IReadOnlyList<string> Beliefs, string? Finding)
 {
     /// <summary>Reads a scenario.</summary>
     /// <param name="file">Name of the file, for errors.</param>
@@ -38,6 +39,7 @@ public sealed record Scenario(
             string about = "";
             Profile profile = Profile.Strict;
             string? machine = null;
+            string? finding = null;
             List<string> setUp = [];
             List<ScenarioTask> tasks = [];
             List<string> beliefs = [];
@@ -47,6 +49,9 @@ public sealed record Scenario(
                 {
                     case "about":
                         about = Text(file, value);
+                        break;
+                    case "finding":
+                        finding = Text(file, value);
                         break;
                     case "profile":
                         string name = Text(file, value);
@@ -72,14 +77,14 @@ public sealed record Scenario(
                             tasks.Add(new ScenarioTask(Text(file, task), Operations(file, operations)));
                         break;
                     case var other:
-                        return $"{file}:{key.Start.Line}:{key.Start.Column}: \"{other}\" is not known; expected about, profile, machine, setup, tasks or beliefs";
+                        return $"{file}:{key.Start.Line}:{key.Start.Column}: \"{other}\" is not known; expected about, profile, finding, machine, setup, tasks or beliefs";
                 }
             }
             if (machine is null)
                 return $"{file}:1:1: expected \"machine\", the first line of a trace";
             if (tasks.Count == 0)
                 return $"{file}:1:1: expected \"tasks\", a mapping from callers to what they do";
-            scenario = new Scenario(about, profile, machine, setUp, tasks, beliefs);
+            scenario = new Scenario(about, profile, machine, setUp, tasks, beliefs, finding);
             return null;
         }
         catch (YamlException problem)

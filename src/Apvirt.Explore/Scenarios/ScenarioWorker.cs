@@ -1,4 +1,5 @@
 using System.Text;
+using Apvirt.Ap.Profiles;
 using Apvirt.Explore.Engine;
 using Apvirt.Host.Checks;
 using Apvirt.Host.Machines;
@@ -14,6 +15,8 @@ namespace Apvirt.Explore.Scenarios;
 /// <summary>What one thread needs to run a scenario again and again, and what it has seen.</summary>
 internal sealed class ScenarioWorker
 {
+    private const string NeverEnds = "never ends";
+
     private readonly Scenario _scenario;
     private readonly MachineSetup _setup;
     private readonly HashSet<string>? _explained;
@@ -71,8 +74,9 @@ internal sealed class ScenarioWorker
             foreach (int i in order)
             {
                 (int task, int operation) = all[i];
-                worker._answers[task][operation] = runtime.Prepare(
-                    OperationRunner.RunAsync(worker._host, runtime.CreateTask(scenario.Tasks[task].Name), worker._operations[task][operation])).Line;
+                ValueTask<(string Line, Errno Error)> running =
+                    OperationRunner.RunAsync(worker._host, runtime.CreateTask(scenario.Tasks[task].Name), worker._operations[task][operation]);
+                worker._answers[task][operation] = runtime.TryPrepare(running, out (string Line, Errno Error) answer) ? answer.Line : NeverEnds;
             }
             explained.Add(worker.Outcome());
         }
@@ -158,7 +162,10 @@ internal sealed class ScenarioWorker
             foreach (string[] circle in WaitCycles.Find(waiting))
                 Circles[string.Join(' ', circle)] = circle;
             Report();
-            Add("V01", "deadlock: " + WaitCycles.Describe(waiting), finding: null, schedule, locks: null);
+            if (Program.Runtime.GaveUpOnTime)
+                Add("V04", "never ends: " + string.Join(", ", waiting.Select(task => task.Task.Name)), _scenario.Profile.Has(Quirk.EndlessReset) ? Quirk.EndlessReset.Finding() : null, schedule, locks: null);
+            else
+                Add("V01", "deadlock: " + WaitCycles.Describe(waiting), finding: null, schedule, locks: null);
             return;
         }
         _host.Checks!.Ended(_boot, Errno.Ok, writesBefore: null);

@@ -103,23 +103,45 @@ public sealed class ExplorationRuntime : KernelRuntime
     /// <summary>The tasks that were started since exploration began.</summary>
     public IReadOnlyList<SteppedTask> Tasks => _tasks;
 
-    /// <summary>Runs something to its end before exploration begins.</summary>
+    /// <summary>Whether time passed until it was given up that anybody could step again; somebody waits for ever, timer after timer.</summary>
+    public bool GaveUpOnTime => _firings > FiringsMax;
+
+    /// <summary>Runs something to its end without points.</summary>
     /// <typeparam name="T">Type of the answer.</typeparam>
     /// <param name="operation">The operation, already begun.</param>
-    public T Prepare<T>(ValueTask<T> operation)
+    /// <exception cref="InvalidOperationException">It never ends.</exception>
+    public T Prepare<T>(ValueTask<T> operation) => TryPrepare(operation, out T? answer)
+        ? answer!
+        : throw new InvalidOperationException("the preparation waits for something that can no longer happen");
+
+    /// <summary>Runs something to its end without points, if it has one.</summary>
+    /// <typeparam name="T">Type of the answer.</typeparam>
+    /// <param name="operation">The operation, already begun.</param>
+    /// <param name="answer">Its answer.</param>
+    /// <returns>False if nothing moves any more, or timers seem to go on for ever.</returns>
+    public bool TryPrepare<T>(ValueTask<T> operation, out T? answer)
     {
         Task<T> task = operation.AsTask();
+        int firings = 0;
         while (!task.IsCompleted || _preparing.Count > 0)
         {
             if (_preparing.TryDequeue(out IThreadPoolWorkItem? item))
+            {
                 item.Execute();
-            else if (_time.NextDue() == long.MaxValue)
-                throw new InvalidOperationException("the preparation waits for something that can no longer happen");
+            }
+            else if (_time.NextDue() == long.MaxValue || firings++ == FiringsMax)
+            {
+                answer = default;
+                return false;
+            }
             else
+            {
                 _time.FireNext();
+            }
         }
         ThrowBug();
-        return task.GetAwaiter().GetResult();
+        answer = task.GetAwaiter().GetResult();
+        return true;
     }
 
     /// <summary>Exploration begins: from here on tasks stand still before each acquisition.</summary>

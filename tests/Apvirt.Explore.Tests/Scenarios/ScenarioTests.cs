@@ -116,7 +116,7 @@ public sealed class ScenarioTests
 
     [Theory]
     [InlineData("machine: 'x'", "f.yaml:1:10: ")]
-    [InlineData("nonsense: 1", "f.yaml:1:1: \"nonsense\" is not known; expected about, profile, machine, setup, tasks or beliefs")]
+    [InlineData("nonsense: 1", "f.yaml:1:1: \"nonsense\" is not known; expected about, profile, finding, machine, setup, tasks or beliefs")]
     [InlineData("beliefs: [x]", "f.yaml:1:11: belief \"x\" is not known; expected one of: linked means domain plugged")]
     [InlineData("profile: linux-9", "f.yaml:1:10: profile \"linux-9\" is not known; 'apvirt profiles' lists them")]
     [InlineData("setup: ['{}']", "f.yaml:1:9: ")]
