@@ -26,7 +26,7 @@ public sealed class MutationTests
         { "close leaves the hook", $"{M}.Attach.cs", "        machine.SetPqapHook(task, null);\n", "" },
         { "close does not reset", $"{M}.Attach.cs", "        CollectLinked(locks.Mdevs);\n        await Owner.Resets.RunAsync(locks.Mdevs);\n        _kvm.Write", "        _kvm.Write" },
         { "close leaks its reference", $"{M}.Attach.cs", "        machine.Put(task);\n", "" },
-        { "open takes no reference", $"{M}.Attach.cs", "            machine.TryGet();\n", "" },
+        { "open takes no reference", $"{M}.Attach.cs", "            machine.TryGet(task);\n", "" },
         { "a second mdev for a VM is not refused", $"{M}.Attach.cs", "machine.ReadPqapHook(task) is null ? Errno.Ok : Errno.EPERM", "machine.ReadPqapHook(task) is null ? Errno.Ok : Errno.Ok" },
         { "open does not fill the control block", $"{M}.Attach.cs", "            UpdateGuest(task);\n        }\n        MatrixDevice.UnlockForKvm", "        }\n        MatrixDevice.UnlockForKvm" },
         { "AQIC takes no lock", $"{M}.Attach.cs", "        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);\n        ApStatus status", "        MdevsHeld mdevs = new(Owner, task);\n        ApStatus status" },

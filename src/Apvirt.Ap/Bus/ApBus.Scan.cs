@@ -208,8 +208,9 @@ public sealed partial class ApBus
             IsCheckstopped = code == ApResponse.Checkstopped,
         };
         _queues[apqn.Apid]![apqn.Apqi] = queue;
+        Model.Tree.Changes(queue.Name);
         card.AddQueue(queue);
-        Interlocked.Increment(ref _queueCount);
+        Interlocked.Increment(ref Shared(ref _queueCount, isWrite: true));
         await AddDeviceAsync(task, queue);
         if (!queue.IsUsable)
             queue.DeviceState = QueueDeviceState.Error;
@@ -218,9 +219,10 @@ public sealed partial class ApBus
     private async ValueTask RemoveQueueAsync(KernelTask task, ApQueue queue)
     {
         await RemoveDeviceAsync(task, queue);
-        Interlocked.Decrement(ref _queueCount);
+        Interlocked.Decrement(ref Shared(ref _queueCount, isWrite: true));
         queue.Card.RemoveQueue(queue);
         _queues[queue.Apqn.Apid]![queue.Apqn.Apqi] = null;
+        Model.Tree.Changes(queue.Name);
     }
 
     private async ValueTask RemoveCardAsync(KernelTask task, ApCard card)

@@ -127,10 +127,10 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
     public long ScanCount => Interlocked.Read(ref _scanCount);
 
     /// <summary>Number of queue devices.</summary>
-    public int QueueCount => _queueCount;
+    public int QueueCount => Shared(ref _queueCount, isWrite: false);
 
     /// <summary>Number of queue devices that have a driver.</summary>
-    public int BoundCount => _boundCount;
+    public int BoundCount => Shared(ref _boundCount, isWrite: false);
 
     /// <inheritdoc/>
     public override AttributeTable Attributes => BusAttributes.Table;
@@ -145,7 +145,12 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
 
     /// <summary>The queue device of an APQN, null if there is none.</summary>
     /// <param name="apqn">The queue.</param>
-    public ApQueue? FindQueue(Apqn apqn) => _queues[apqn.Apid] is { } row && apqn.Apqi < row.Length ? row[apqn.Apqi] : null;
+    public ApQueue? FindQueue(Apqn apqn)
+    {
+        if (Model.Runtime.HasPoints)
+            Model.Tree.Looks(apqn.ToString());
+        return _queues[apqn.Apid] is { } row && apqn.Apqi < row.Length ? row[apqn.Apqi] : null;
+    }
 
     /// <inheritdoc/>
     public override Device? FindDevice(ReadOnlySpan<char> name)
@@ -158,6 +163,7 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
     /// <summary>The queue devices, ascending; one that comes or goes meanwhile may or may not be among them.</summary>
     public IEnumerable<ApQueue> Queues()
     {
+        Walks();
         foreach (ApQueue?[]? row in _queues)
         {
             if (row is null)
@@ -173,6 +179,7 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
     /// <summary>The cards now, ascending.</summary>
     public ApCard[] Cards()
     {
+        Walks();
         lock (_cards)
             return [.. _cards.Values];
     }
@@ -241,7 +248,7 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
         _bindingsLatch = false;
         Errno error = await driver.ProbeAsync(task, device);
         if (error == Errno.Ok)
-            Interlocked.Increment(ref _boundCount);
+            Interlocked.Increment(ref Shared(ref _boundCount, isWrite: true));
         return error;
     }
 
@@ -258,7 +265,7 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
         await driver.RemoveAsync(task, device);
         Instructions.Zapq(queue.Apqn);
         queue.DeviceState = QueueDeviceState.Uninitiated;
-        Interlocked.Decrement(ref _boundCount);
+        Interlocked.Decrement(ref Shared(ref _boundCount, isWrite: true));
     }
 
     private async ValueTask<ApPermsHeld> ProveAfterAsync(ValueTask acquired, KernelTask task)
@@ -275,9 +282,17 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
         return MaskText.Parse(System.Text.Encoding.ASCII.GetBytes(parameter), none, out ApMask mask) == Errno.Ok ? mask : none;
     }
 
+    // The counts change without a lock.
+    private ref int Shared(ref int count, bool isWrite)
+    {
+        if (Model.Runtime.HasPoints)
+            Model.Runtime.Touched("bindings", isWrite);
+        return ref count;
+    }
+
     private void CheckBindingsComplete()
     {
-        if (ScanCount == 0 || _bindingsLatch || _queueCount != _boundCount)
+        if (ScanCount == 0 || _bindingsLatch || QueueCount != BoundCount)
             return;
         _bindingsLatch = true;
         _bindingsCompleteCount++;

@@ -10,6 +10,7 @@ public sealed class ApCard : ApDevice
 {
     private static readonly DeviceLockClasses Classes = new("card");
 
+    private bool _isOnline = true;
     private readonly List<ApQueue> _queues = [];
     private readonly Lock _gate = new();
 
@@ -30,7 +31,11 @@ public sealed class ApCard : ApDevice
     public long RequestCount { get; set; }
 
     /// <summary>Software switch of the card driver; shown as off while the hardware is not usable.</summary>
-    public bool IsOnline { get; set; } = true;
+    public bool IsOnline
+    {
+        get => Shared(ref _isOnline, "state", isWrite: false);
+        set => Shared(ref _isOnline, "state", isWrite: true) = value;
+    }
 
     /// <inheritdoc/>
     public override string? DeviceType => "ap_card";

@@ -7,6 +7,9 @@ namespace Apvirt.Ap.Bus;
 /// <summary>A device of the AP bus: a card or a queue.</summary>
 public abstract class ApDevice : Device
 {
+    private bool _isCheckstopped;
+    private bool _isConfigured = true;
+
     private protected ApDevice(ApBus bus, string name, SysfsDirectory parent, DeviceLockClasses classes, int hwType)
         : base(bus.Model, name, parent, classes)
     {
@@ -21,10 +24,18 @@ public abstract class ApDevice : Device
     public int HwType { get; }
 
     /// <summary>Whether the hardware has it configured on, as of the last scan.</summary>
-    public bool IsConfigured { get; internal set; } = true;
+    public bool IsConfigured
+    {
+        get => Shared(ref _isConfigured, "configuration", isWrite: false);
+        internal set => Shared(ref _isConfigured, "configuration", isWrite: true) = value;
+    }
 
     /// <summary>Whether it is checkstopped, as of the last scan.</summary>
-    public bool IsCheckstopped { get; internal set; }
+    public bool IsCheckstopped
+    {
+        get => Shared(ref _isCheckstopped, "configuration", isWrite: false);
+        internal set => Shared(ref _isCheckstopped, "configuration", isWrite: true) = value;
+    }
 
     /// <summary>Whether it can be used.</summary>
     public bool IsUsable => IsConfigured && !IsCheckstopped;

@@ -39,6 +39,10 @@ public sealed class ApQueue : ApDevice
 {
     private static readonly DeviceLockClasses Classes = new("apq");
 
+    private bool _isOnline = true;
+    private QueueMachineState _machineState = QueueMachineState.ResetStart;
+    private QueueDeviceState _deviceState = QueueDeviceState.Operating;
+
     internal ApQueue(ApCard card, Apqn apqn)
         : base(card.ApBus, apqn.ToString(), card, Classes, card.HwType)
     {
@@ -53,10 +57,18 @@ public sealed class ApQueue : ApDevice
     public Apqn Apqn { get; }
 
     /// <summary>What the bus holds of it.</summary>
-    public QueueDeviceState DeviceState { get; internal set; } = QueueDeviceState.Operating;
+    public QueueDeviceState DeviceState
+    {
+        get => Shared(ref _deviceState, "state", isWrite: false);
+        internal set => Shared(ref _deviceState, "state", isWrite: true) = value;
+    }
 
     /// <summary>Where the machine is.</summary>
-    public QueueMachineState MachineState { get; internal set; } = QueueMachineState.ResetStart;
+    public QueueMachineState MachineState
+    {
+        get => Shared(ref _machineState, "state", isWrite: false);
+        internal set => Shared(ref _machineState, "state", isWrite: true) = value;
+    }
 
     /// <summary>Last response code that was an error.</summary>
     public ApResponse LastError { get; internal set; }
@@ -65,7 +77,11 @@ public sealed class ApQueue : ApDevice
     public long RequestCount { get; set; }
 
     /// <summary>Software switch of the queue driver.</summary>
-    public bool IsOnline { get; set; } = true;
+    public bool IsOnline
+    {
+        get => Shared(ref _isOnline, "state", isWrite: false);
+        set => Shared(ref _isOnline, "state", isWrite: true) = value;
+    }
 
     /// <summary>Requests of the host's own driver; null while it has none.</summary>
     public HostRequests? Requests { get; internal set; }

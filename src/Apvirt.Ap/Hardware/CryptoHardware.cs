@@ -27,7 +27,7 @@ public sealed class CryptoHardware
     public CryptoHardware(KernelRuntime runtime, QciInfo configuration)
     {
         _time = runtime.Time;
-        _gate = new HardwareGate(runtime.IsSerial);
+        _gate = new HardwareGate(runtime);
         _configuration = configuration;
         _apm = configuration.Apm;
         _aqm = configuration.Aqm;
@@ -53,7 +53,7 @@ public sealed class CryptoHardware
     {
         get
         {
-            using (_gate.Enter())
+            using (_gate.Enter(isWrite: false))
                 return _configuration;
         }
     }
@@ -69,7 +69,7 @@ public sealed class CryptoHardware
 
     private void Replace(int apid, AdapterType? type)
     {
-        using (_gate.Enter())
+        using (_gate.Enter(isWrite: true))
             (_types[apid], _adapters[apid]) = (type, null);
     }
 
@@ -81,7 +81,7 @@ public sealed class CryptoHardware
     /// <param name="apid">Adapter, 0 to 255.</param>
     public (bool IsConfigured, bool IsCheckstopped) StateOf(int apid)
     {
-        using (_gate.Enter())
+        using (_gate.Enter(isWrite: false))
             return Adapter(apid) is { } adapter ? (adapter.IsConfigured, adapter.IsCheckstopped) : (false, false);
     }
 
@@ -91,7 +91,7 @@ public sealed class CryptoHardware
     /// <param name="adm">Control domains.</param>
     public void Configure(in ApMask apm, in ApMask aqm, in ApMask adm)
     {
-        using (_gate.Enter())
+        using (_gate.Enter(isWrite: true))
         {
             Disarm(_apm & ~apm, _aqm);
             Disarm(_apm, _aqm & ~aqm);
@@ -107,7 +107,7 @@ public sealed class CryptoHardware
     /// <returns>False if there is no such adapter.</returns>
     public bool SetConfigured(int apid, bool isConfigured)
     {
-        using (_gate.Enter())
+        using (_gate.Enter(isWrite: true))
         {
             if (Adapter(apid) is not { } adapter)
                 return false;
@@ -124,7 +124,7 @@ public sealed class CryptoHardware
     /// <returns>False if there is no such adapter.</returns>
     public bool SetCheckstopped(int apid, bool isCheckstopped)
     {
-        using (_gate.Enter())
+        using (_gate.Enter(isWrite: true))
         {
             if (Adapter(apid) is not { } adapter)
                 return false;
@@ -141,7 +141,7 @@ public sealed class CryptoHardware
     /// <returns>False if there is no such adapter.</returns>
     public bool SetQueueCode(Apqn apqn, ApResponse code)
     {
-        using (_gate.Enter())
+        using (_gate.Enter(apqn, isWrite: true))
         {
             if (Adapter(apqn.Apid) is not { } adapter)
                 return false;
@@ -160,7 +160,7 @@ public sealed class CryptoHardware
     /// <returns>False if there is no such adapter.</returns>
     public bool Inject(Apqn apqn, ApInstruction instruction, ApResponse[] codes, bool isSticky)
     {
-        using (_gate.Enter())
+        using (_gate.Enter(apqn, isWrite: true))
         {
             if (Adapter(apqn.Apid) is not { } adapter)
                 return false;
@@ -175,7 +175,7 @@ public sealed class CryptoHardware
     /// <returns>False if there is no such adapter.</returns>
     public bool SetBusy(Apqn apqn, TimeSpan duration)
     {
-        using (_gate.Enter())
+        using (_gate.Enter(apqn, isWrite: true))
         {
             if (Adapter(apqn.Apid) is not { } adapter)
                 return false;
@@ -237,7 +237,7 @@ public sealed class CryptoHardware
 
     internal ApStatus Tapq(Apqn apqn, ApIssuer issuer, out ApQueueInfo info)
     {
-        using (_gate.Enter())
+        using (_gate.Enter(apqn, isWrite: true))
         {
             if (!TryGet(apqn, out SimulatedAdapter? adapter))
             {
@@ -258,7 +258,7 @@ public sealed class CryptoHardware
 
     internal ApStatus Reset(Apqn apqn, ApIssuer issuer, bool zeroize)
     {
-        using (_gate.Enter())
+        using (_gate.Enter(apqn, isWrite: true))
         {
             if (!TryGet(apqn, out SimulatedAdapter? adapter))
                 return ApResponse.NotAvailable;
@@ -284,7 +284,7 @@ public sealed class CryptoHardware
 
     internal ApStatus Aqic(Apqn apqn, ApIssuer issuer, bool enable)
     {
-        using (_gate.Enter())
+        using (_gate.Enter(apqn, isWrite: true))
         {
             if (!TryGet(apqn, out SimulatedAdapter? adapter))
                 return ApResponse.NotAvailable;
@@ -309,7 +309,7 @@ public sealed class CryptoHardware
 
     internal ApStatus Enqueue(Apqn apqn, ulong psmid, ReadOnlySpan<byte> message)
     {
-        using (_gate.Enter())
+        using (_gate.Enter(apqn, isWrite: true))
         {
             if (!TryGet(apqn, out SimulatedAdapter? adapter))
                 return ApResponse.NotAvailable;
@@ -331,7 +331,7 @@ public sealed class CryptoHardware
     {
         psmid = 0;
         message = default;
-        using (_gate.Enter())
+        using (_gate.Enter(apqn, isWrite: true))
         {
             if (!TryGet(apqn, out SimulatedAdapter? adapter))
                 return ApResponse.NotAvailable;

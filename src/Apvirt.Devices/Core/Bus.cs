@@ -72,6 +72,7 @@ public abstract class Bus : SysfsDirectory
     /// <param name="name">The name.</param>
     public virtual Device? FindDevice(ReadOnlySpan<char> name)
     {
+        Model.Tree.Looks(name);
         lock (_gate)
             return _byName.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(name, out Device? device) ? device : null;
     }
@@ -79,6 +80,7 @@ public abstract class Bus : SysfsDirectory
     /// <summary>The devices now, oldest first.</summary>
     public Device[] Devices()
     {
+        Walks();
         lock (_gate)
         {
             Device[] devices = new Device[_count];
@@ -263,6 +265,7 @@ public abstract class Bus : SysfsDirectory
 
     private void Link(Device device)
     {
+        Changes(device);
         lock (_gate)
         {
             device.PreviousOnBus = _last;
@@ -279,6 +282,7 @@ public abstract class Bus : SysfsDirectory
 
     private void Unlink(Device device)
     {
+        Changes(device);
         lock (_gate)
         {
             if (device.PreviousOnBus is null)
@@ -291,6 +295,20 @@ public abstract class Bus : SysfsDirectory
                 device.NextOnBus.PreviousOnBus = device.PreviousOnBus;
             _count--;
         }
+    }
+
+    /// <summary>Says that somebody looks at all devices.</summary>
+    protected void Walks()
+    {
+        if (Model.Runtime.HasPoints)
+            Model.Runtime.Touched($"devices of {Name}", isWrite: false);
+    }
+
+    private void Changes(Device device)
+    {
+        Model.Tree.Changes(device.Name);
+        if (Model.Runtime.HasPoints)
+            Model.Runtime.Touched($"devices of {Name}", isWrite: true);
     }
 
     // The links between a device and its driver go.
@@ -317,6 +335,8 @@ public abstract class Bus : SysfsDirectory
     {
         device.SetDriver(task, driver);
         device.LinkedDriver = driver;
+        Model.Tree.Changes("driver");
+        Model.Tree.Changes(device.Name);
         Errno error = await ProbeDeviceAsync(task, device, driver);
         if (error == Errno.Ok)
         {

@@ -54,7 +54,15 @@ public class Device : SysfsDirectory, IUeventSource
     public KernelMutex Lock { get; }
 
     /// <summary>The driver, from before its probe until after its remove; null when unbound.</summary>
-    public Driver? Driver => _driver.Peek;
+    public Driver? Driver
+    {
+        get
+        {
+            if (Model.Runtime.HasPoints)
+                Model.Runtime.Accessed(this, DeviceGuards.Driver, isWrite: false);
+            return _driver.Peek;
+        }
+    }
 
     /// <summary>Reads the driver to decide something, under the device's lock.</summary>
     /// <param name="task">The reading task.</param>
@@ -155,6 +163,11 @@ public class Device : SysfsDirectory, IUeventSource
         else
             _driverFiles.Revive(task);
         _driverAttributes = attributes;
+        if (Model.Runtime.HasPoints)
+        {
+            foreach (SysfsAttribute attribute in attributes.Attributes)
+                Model.Tree.Changes(attribute.Name);
+        }
     }
 
     /// <summary>
@@ -171,6 +184,19 @@ public class Device : SysfsDirectory, IUeventSource
         foreach (SysfsAttribute attribute in gone.Attributes)
             Model.Tree.Gone(this, attribute.Name);
         return _driverFiles!.DeleteAsync(task);
+    }
+
+    /// <summary>Says that a state of the device is used that no lock guards.</summary>
+    /// <typeparam name="T">Type of the state.</typeparam>
+    /// <param name="state">The state.</param>
+    /// <param name="what">What it is.</param>
+    /// <param name="isWrite">Whether it is written.</param>
+    /// <returns>The state.</returns>
+    protected ref T Shared<T>(ref T state, string what, bool isWrite)
+    {
+        if (Model.Runtime.HasPoints)
+            Model.Runtime.Touched($"{what} of {Name}", isWrite);
+        return ref state;
     }
 
     /// <summary>Directory that the <c>subsystem</c> link shows, null for none.</summary>

@@ -10,13 +10,17 @@ public sealed class DeviceModel
 {
     /// <summary>Makes the device model of a machine.</summary>
     /// <param name="runtime">Its scheduler.</param>
-    public DeviceModel(KernelRuntime runtime) => Runtime = runtime;
+    public DeviceModel(KernelRuntime runtime)
+    {
+        Runtime = runtime;
+        Tree = new SysfsTree(runtime);
+    }
 
     /// <summary>Scheduler, clock and random numbers.</summary>
     public KernelRuntime Runtime { get; }
 
     /// <summary>The sysfs tree.</summary>
-    public SysfsTree Tree { get; } = new();
+    public SysfsTree Tree { get; }
 
     /// <summary>The uevents.</summary>
     public UeventStream Uevents { get; } = new();

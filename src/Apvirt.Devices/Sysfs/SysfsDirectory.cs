@@ -101,10 +101,19 @@ public class SysfsDirectory
     {
         if (_children is null || !_children.Remove(name))
             return;
-        SysfsDirectory top = this;
-        while (top.Parent is { } above)
-            top = above;
-        (top as SysfsTree.RootDirectory)?.Tree.Gone(this, name);
+        Tree?.Gone(this, name);
+    }
+
+    // Null while the directory is in no tree.
+    private SysfsTree? Tree
+    {
+        get
+        {
+            SysfsDirectory top = this;
+            while (top.Parent is { } above)
+                top = above;
+            return (top as SysfsTree.RootDirectory)?.Tree;
+        }
     }
 
     /// <summary>The text of a link in this directory: relative, as all links in sysfs are (G1).</summary>
@@ -144,6 +153,7 @@ public class SysfsDirectory
     {
         ChildTable children = _children ?? Interlocked.CompareExchange(ref _children, new ChildTable(), null) ?? _children;
         children.Add(name, entry);
+        Tree?.Changes(name);
     }
 
     private sealed class ChildTable

@@ -129,12 +129,14 @@ public sealed class SysfsFile
     private static async ValueTask<Errno> AtPointAsync(KernelTask task, SysfsEntry entry, SysfsText text)
     {
         await entry.References!.PointAsync(task);
+        task.Runtime.Touched($"file {entry.Name} of {entry.Directory.Name}", isWrite: false);
         return await ShowNowAsync(task, entry, text);
     }
 
     private static async ValueTask<Errno> AtPointAsync(KernelTask task, SysfsEntry entry, ReadOnlyMemory<byte> data)
     {
         await entry.References!.PointAsync(task);
+        task.Runtime.Touched($"file {entry.Name} of {entry.Directory.Name}", isWrite: true);
         return await StoreNowAsync(task, entry, data);
     }
 

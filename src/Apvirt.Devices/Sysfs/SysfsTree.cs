@@ -1,4 +1,5 @@
 using Apvirt.Kernel;
+using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Devices.Sysfs;
@@ -8,9 +9,13 @@ public sealed class SysfsTree
 {
     private const int LinkLimit = 40;
 
+    private readonly KernelRuntime? _runtime;
+
     /// <summary>Makes a tree with the standard top directories.</summary>
-    public SysfsTree()
+    /// <param name="runtime">The runtime of those who change and use it; null if nobody explores them.</param>
+    public SysfsTree(KernelRuntime? runtime = null)
     {
+        _runtime = runtime;
         Root = new RootDirectory(this);
         Bus = Root.AddDirectory("bus");
         Class = Root.AddDirectory("class");
@@ -74,7 +79,7 @@ public sealed class SysfsTree
             SysfsDirectory directory = entry.Directory;
             if (name is "..")
                 entry = SysfsEntry.Of(directory.Parent ?? Root);
-            else if (!directory.TryFind(name, out entry))
+            else if (Looks(name) && !directory.TryFind(name, out entry))
                 return Errno.ENOENT;
         }
         if (atTop)
@@ -99,7 +104,29 @@ public sealed class SysfsTree
     /// <summary>Says that an entry has gone.</summary>
     /// <param name="directory">The directory that it was in.</param>
     /// <param name="name">Its name.</param>
-    public void Gone(SysfsDirectory directory, string name) => EntryGone?.Invoke(directory, name);
+    public void Gone(SysfsDirectory directory, string name)
+    {
+        Changes(name);
+        EntryGone?.Invoke(directory, name);
+    }
+
+    /// <summary>Says that entries of a name come, go or lead elsewhere.</summary>
+    /// <param name="name">The name.</param>
+    public void Changes(string name)
+    {
+        if (_runtime?.HasPoints == true)
+            _runtime.Touched("entry " + name, isWrite: true);
+    }
+
+    /// <summary>Says that somebody looks for entries of a name.</summary>
+    /// <param name="name">The name.</param>
+    /// <returns>Always true.</returns>
+    public bool Looks(ReadOnlySpan<char> name)
+    {
+        if (_runtime?.HasPoints == true)
+            _runtime.Touched($"entry {name}", isWrite: false);
+        return true;
+    }
 
     /// <summary>Opens for writing without O_CREAT, writes once and closes.</summary>
     /// <param name="task">The writing task.</param>

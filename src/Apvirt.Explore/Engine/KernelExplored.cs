@@ -113,12 +113,21 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     void IStepListener.Accessed(object owner, GuardRule rule, bool isWrite)
     {
         if (!_fields.TryGetValue((owner, rule), out int number))
-        {
-            string name = $"{rule.Field} of {owner}";
-            if (!_fieldNames.TryGetValue(name, out number))
-                _fieldNames.Add(name, number = TasksMax + (2 * _fieldNames.Count) + 1);
-            _fields.Add((owner, rule), number);
-        }
+            _fields.Add((owner, rule), number = NumberOf($"{rule.Field} of {owner}"));
+        Access(number, isWrite);
+    }
+
+    void IStepListener.Touched(string what, bool isWrite) => Access(NumberOf(what), isWrite);
+
+    private int NumberOf(string field)
+    {
+        if (!_fieldNames.TryGetValue(field, out int number))
+            _fieldNames.Add(field, number = TasksMax + (2 * _fieldNames.Count) + 1);
+        return number;
+    }
+
+    private void Access(int number, bool isWrite)
+    {
         Step access = new(isWrite ? StepKind.Write : StepKind.Read, number);
         int known = _accessed.FindIndex(a => a.Object == number);
         if (known < 0)

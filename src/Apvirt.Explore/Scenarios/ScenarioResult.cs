@@ -25,6 +25,10 @@ public sealed record ScenarioViolation(string Rule, string Summary, string? Find
 /// <param name="Violations">What went wrong, most severe first: what nothing predicts, then the rest.</param>
 public sealed record ScenarioResult(ExploreResult Result, int Outcomes, IReadOnlyList<ScenarioViolation> Violations)
 {
+    /// <summary>The different answers and states.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public IReadOnlySet<string> OutcomeTexts { get; init; } = new HashSet<string>();
+
     /// <summary>What no finding predicts.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public IEnumerable<ScenarioViolation> Unpredicted => Violations.Where(violation => violation.Finding is null);

@@ -52,7 +52,7 @@ public sealed class ScenarioSearch(Scenario scenario)
             sorted[i] = sorted[i] with { Schedule = Detailed(i < SimplifyMax ? Simplified(sorted[i], explained) : sorted[i].Schedule) };
         if (result.Verdict == Verdict.Exhausted && Array.Exists(sorted, violation => violation.Finding is null))
             result = result with { Verdict = Verdict.Violation };
-        return new ScenarioResult(result, outcomes.Count, sorted);
+        return new ScenarioResult(result, outcomes.Count, sorted) { OutcomeTexts = outcomes };
     }
 
     /// <summary>Does the steps of a schedule again.</summary>

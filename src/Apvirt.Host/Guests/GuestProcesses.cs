@@ -40,6 +40,7 @@ public sealed class GuestProcesses
     /// <param name="name">Its name.</param>
     public GuestProcess? Find(string name)
     {
+        Touches(isWrite: false);
         lock (_gate)
             return _guests.GetValueOrDefault(name);
     }
@@ -88,6 +89,7 @@ public sealed class GuestProcesses
             guest.Machine.Put(task);
             return error;
         }
+        Touches(isWrite: true);
         lock (_gate)
             _guests.Add(name, guest);
         return Errno.Ok;
@@ -105,6 +107,7 @@ public sealed class GuestProcesses
         {
             foreach (MatrixMdev mdev in guest.Devices.ToArray())
                 await guest.CloseAsync(task, mdev);
+            Touches(isWrite: true);
             lock (_gate)
                 _guests.Remove(name);
             guest.Machine.Put(task);
@@ -157,7 +160,7 @@ public sealed class GuestProcesses
     public async ValueTask<PqapAnswer> InterceptAsync(KernelTask task, GuestProcess guest, PqapRequest request)
     {
         // The file of the vCPU keeps the VM while it runs.
-        if (!guest.Machine.TryGet())
+        if (!guest.Machine.TryGet(task))
             return new PqapAnswer(PqapOutcome.NotSupported);
         Vcpu vcpu = guest.Machine.Vcpus[0];
         await vcpu.Mutex.LockAsync(task);
@@ -165,6 +168,12 @@ public sealed class GuestProcesses
         vcpu.Mutex.Unlock(task);
         guest.Machine.Put(task);
         return answer;
+    }
+
+    private void Touches(bool isWrite)
+    {
+        if (_host.Model.Runtime.HasPoints)
+            _host.Model.Runtime.Touched("guests", isWrite);
     }
 
     // The eventfd was signalled: user space unplugs the device and closes it, and the removal goes on.

@@ -99,7 +99,7 @@ public sealed class GuardRule<TOwner> : GuardRule
     public void CheckRead(KernelTask task, TOwner owner, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         if (task.HasPoints)
-            task.Runtime.Accessed(task, owner!, this, isWrite: false);
+            task.Runtime.Accessed(owner!, this, isWrite: false);
         bool any = false;
         bool all = true;
         foreach (Part part in _read)
@@ -124,7 +124,7 @@ public sealed class GuardRule<TOwner> : GuardRule
     {
         task.Runtime.CheckPoints?.Written(this);
         if (task.HasPoints)
-            task.Runtime.Accessed(task, owner!, this, isWrite: true);
+            task.Runtime.Accessed(owner!, this, isWrite: true);
         foreach (Part part in _write)
         {
             if (part.Find(owner) is { } needed && !task.HoldsAs(needed, part.Lock.Mode))

@@ -60,6 +60,11 @@ public interface IStepListener
     /// <param name="isWrite">Whether it was written.</param>
     void Accessed(object owner, GuardRule rule, bool isWrite);
 
+    /// <summary>Something was accessed that no rule guards.</summary>
+    /// <param name="what">What.</param>
+    /// <param name="isWrite">Whether it was written.</param>
+    void Touched(string what, bool isWrite);
+
     /// <summary>A task stands before an acquisition.</summary>
     /// <param name="task">The task.</param>
     void Arrived(SteppedTask task);
@@ -202,7 +207,10 @@ public sealed class ExplorationRuntime : KernelRuntime
     public override void Released(KernelTask task, object target, bool isShared) => _listener?.Released(target, isShared);
 
     /// <inheritdoc/>
-    public override void Accessed(KernelTask task, object owner, GuardRule rule, bool isWrite) => _listener?.Accessed(owner, rule, isWrite);
+    public override void Accessed(object owner, GuardRule rule, bool isWrite) => _listener?.Accessed(owner, rule, isWrite);
+
+    /// <inheritdoc/>
+    public override void Touched(string what, bool isWrite) => _listener?.Touched(what, isWrite);
 
     internal override void OnBug(ExceptionDispatchInfo bug) => _bug ??= bug;
 

@@ -67,12 +67,21 @@ public abstract class KernelRuntime
     {
     }
 
-    /// <summary>A task has accessed a guarded field; only runtimes with <see cref="HasPoints"/> are told, while checks are on.</summary>
-    /// <param name="task">The task.</param>
+    /// <summary>Somebody has accessed a guarded field; only runtimes with <see cref="HasPoints"/> are told, while checks are on.</summary>
     /// <param name="owner">The object that has the field.</param>
     /// <param name="rule">The rule of the field.</param>
     /// <param name="isWrite">Whether it was written.</param>
-    public virtual void Accessed(KernelTask task, object owner, GuardRule rule, bool isWrite)
+    public virtual void Accessed(object owner, GuardRule rule, bool isWrite)
+    {
+    }
+
+    /// <summary>
+    /// Somebody reads or writes what neither a lock with a point before it nor a rule guards, so that the order with others
+    /// who do may make a difference; only runtimes with <see cref="HasPoints"/> need be told.
+    /// </summary>
+    /// <param name="what">What it is, the same in every execution.</param>
+    /// <param name="isWrite">Whether it is written.</param>
+    public virtual void Touched(string what, bool isWrite)
     {
     }
 

@@ -61,6 +61,7 @@ public sealed class WorkQueue
     /// <returns>False if it was queued already and has not begun.</returns>
     public bool Queue(WorkItem item)
     {
+        Touches();
         lock (_gate)
         {
             if (item.IsPending)
@@ -100,6 +101,7 @@ public sealed class WorkQueue
     /// <param name="item">The item.</param>
     public async ValueTask FlushAsync(KernelTask task, WorkItem item)
     {
+        Touches();
         item.Duty.Await(task);
         lock (_gate)
         {
@@ -112,6 +114,13 @@ public sealed class WorkQueue
         await item.Idle.WaitAsync(task);
     }
 
+    // What is queued and under way is guarded by no lock with a point before it.
+    private void Touches()
+    {
+        if (_runtime.HasPoints)
+            _runtime.Touched(_worker.Name, isWrite: true);
+    }
+
     private void Begin(WorkItem item)
     {
         _worker.Lender = item.Lender;
@@ -120,6 +129,7 @@ public sealed class WorkQueue
 
     private bool TryBeginInPlace(KernelTask task, WorkItem item)
     {
+        Touches();
         if (!task.Serial)
             _gate.Enter();
         bool isFree = !_isBusy && !_isScheduled && !item.IsPending;
@@ -160,6 +170,7 @@ public sealed class WorkQueue
     {
         while (true)
         {
+            Touches();
             WorkItem item;
             lock (_gate)
             {
@@ -183,6 +194,7 @@ public sealed class WorkQueue
 
     private void Done(WorkItem item)
     {
+        Touches();
         item.Duty.End(_worker);
         _worker.Lender = null;
         item.Lender = null;

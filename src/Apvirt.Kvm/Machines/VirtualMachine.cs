@@ -87,9 +87,11 @@ public sealed class VirtualMachine
     public int References => Volatile.Read(ref _references);
 
     /// <summary>Takes a reference unless the VM is being destroyed.</summary>
+    /// <param name="task">The task.</param>
     /// <returns>Whether the caller now has a reference.</returns>
-    public bool TryGet()
+    public bool TryGet(KernelTask task)
     {
+        Touches(task);
         while (true)
         {
             int now = Volatile.Read(ref _references);
@@ -106,6 +108,7 @@ public sealed class VirtualMachine
     {
         if (task.Holds(Lock))
             Refuse(task, $"a reference to VM {Name} is given back with kvm->lock held");
+        Touches(task);
         int left = Interlocked.Decrement(ref _references);
         if (left < 0)
             Refuse(task, $"more references to VM {Name} are given back than were taken");
@@ -180,6 +183,13 @@ public sealed class VirtualMachine
         if (Gisa.Counts.Any(count => count != 0))
             task.Checks.Violations.Add(new Violation(
                 ViolationKind.Lifetime, "I22", $"VM {Name} is destroyed with ISC references {string.Join(' ', Gisa.Counts)}", task.Name) { Finding = Gisa.LeakedBy });
+    }
+
+    // References are counted without a lock.
+    private void Touches(KernelTask task)
+    {
+        if (task.HasPoints)
+            task.Runtime.Touched($"references of {Name}", isWrite: true);
     }
 
     private void AssertAlive(KernelTask task, string use)

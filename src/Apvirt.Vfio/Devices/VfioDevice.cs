@@ -68,6 +68,7 @@ public sealed class VfioDevice
     /// <returns>ENODEV if the device is being unregistered, else what the driver answers.</returns>
     public async ValueTask<Errno> OpenAsync(KernelTask task, VirtualMachine? machine)
     {
+        Touches(task);
         if (!TryRegister())
             return Errno.ENODEV;
         _unused.Duty!.Begin(task);
@@ -75,7 +76,7 @@ public sealed class VfioDevice
         Errno error = Errno.Ok;
         if (_openCount.Read(task, this, VfioGuards.Opens) == 0)
         {
-            VirtualMachine? captured = machine?.TryGet() == true ? machine : null;
+            VirtualMachine? captured = machine?.TryGet(task) == true ? machine : null;
             _kvm.Write(task, this, VfioGuards.Opens, captured);
             await Pins.OpenAsync(task, captured);
             error = await _driver.OpenDeviceAsync(task);
@@ -86,7 +87,7 @@ public sealed class VfioDevice
             _openCount.Change(task, this, VfioGuards.Opens)++;
         SetLock.Unlock(task);
         if (error != Errno.Ok)
-            Unregister();
+            Unregister(task);
         _unused.Duty.End(task);
         return error;
     }
@@ -104,7 +105,7 @@ public sealed class VfioDevice
         }
         _openCount.Change(task, this, VfioGuards.Opens)--;
         SetLock.Unlock(task);
-        Unregister();
+        Unregister(task);
         _unused.Duty.End(task);
     }
 
@@ -116,7 +117,7 @@ public sealed class VfioDevice
     public async ValueTask UnregisterAsync(KernelTask task)
     {
         _isOffered = false;
-        Unregister();
+        Unregister(task);
         bool interruptible = true;
         for (int count = 0; !_unused.IsDone; count++)
         {
@@ -134,8 +135,15 @@ public sealed class VfioDevice
     /// <param name="task">The unmapping task.</param>
     /// <param name="iova">First address.</param>
     /// <param name="length">Number of bytes.</param>
-    public ValueTask UnmapAsync(KernelTask task, ulong iova, ulong length) =>
-        OpenCount > 0 && Pins.Count > 0 ? _driver.DmaUnmapAsync(task, iova, length) : default;
+    public ValueTask UnmapAsync(KernelTask task, ulong iova, ulong length)
+    {
+        if (task.HasPoints)
+        {
+            task.Runtime.Accessed(this, VfioGuards.Opens, isWrite: false);
+            task.Runtime.Accessed(Pins, VfioGuards.Pins, isWrite: false);
+        }
+        return OpenCount > 0 && Pins.Count > 0 ? _driver.DmaUnmapAsync(task, iova, length) : default;
+    }
 
     private bool TryRegister()
     {
@@ -145,8 +153,16 @@ public sealed class VfioDevice
         return true;
     }
 
-    private void Unregister()
+    // Registrations are counted without a lock.
+    private void Touches(KernelTask task)
     {
+        if (task.HasPoints)
+            task.Runtime.Touched($"registrations of {Name}", isWrite: true);
+    }
+
+    private void Unregister(KernelTask task)
+    {
+        Touches(task);
         if (Interlocked.Decrement(ref _registrations) == 0)
             _unused.CompleteAll();
     }

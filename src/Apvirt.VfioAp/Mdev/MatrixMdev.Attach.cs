@@ -32,7 +32,7 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
         if (error == Errno.Ok)
         {
             machine.SetPqapHook(task, this);
-            machine.TryGet();
+            machine.TryGet(task);
             _kvm.Write(task, this, VfioApGuards.Kvm, machine);
             UpdateGuest(task);
         }

@@ -7,25 +7,9 @@ namespace Apvirt.Explore.Tests.Scenarios;
 /// <summary>Scenarios on the real driver.</summary>
 public sealed class ScenarioTests
 {
-    private static string Folder
-    {
-        get
-        {
-            DirectoryInfo? at = new(AppContext.BaseDirectory);
-            while (at is not null && !File.Exists(Path.Combine(at.FullName, "Apvirt.slnx")))
-                at = at.Parent;
-            return Path.Combine(at!.FullName, "examples", "scenarios");
-        }
-    }
+    public static TheoryData<string> Names => [.. Directory.GetFiles(ScenarioFiles.Folder("scenarios"), "*.yaml").Select(file => Path.GetFileName(file)).Where(name => !name.StartsWith("belief", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
 
-    public static TheoryData<string> Names => [.. Directory.GetFiles(Folder, "*.yaml").Select(file => Path.GetFileName(file)).Where(name => !name.StartsWith("belief", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
-
-    private static Scenario Read(string name)
-    {
-        string file = Path.Combine(Folder, name);
-        Assert.Null(Scenario.Read(file, File.ReadAllText(file), out Scenario? scenario));
-        return scenario!;
-    }
+    private static Scenario Read(string name) => ScenarioFiles.Read("scenarios", name);
 
     [Theory]
     [MemberData(nameof(Names))]
@@ -105,6 +89,27 @@ public sealed class ScenarioTests
         ScenarioResult result = new ScenarioSearch(Read("x-perm.yaml")).Run(new ExploreOptions());
         Assert.Equal((Verdict.Exhausted, 2), (result.Result.Verdict, result.Outcomes));
         Assert.Empty(result.Violations);
+    }
+
+    [Fact]
+    public void M042_exactly_one_of_two_mediated_devices_is_opened()
+    {
+        ScenarioResult result = new ScenarioSearch(Read("x-two.yaml")).Run(new ExploreOptions());
+        Assert.Equal((Verdict.Exhausted, 2), (result.Result.Verdict, result.Outcomes));
+        Assert.All(result.OutcomeTexts, text =>
+        {
+            string[] answers = text.Split('\n');
+            Assert.Single(answers, answer => answer.Contains("\"result\":\"ok\"", StringComparison.Ordinal));
+            Assert.Single(answers, answer => answer.Contains("\"result\":\"EPERM\"", StringComparison.Ordinal));
+        });
+    }
+
+    [Fact]
+    public void A_removal_that_comes_first_leaves_nothing_to_open()
+    {
+        ScenarioResult result = new ScenarioSearch(Read("x-rm.yaml")).Run(new ExploreOptions());
+        Assert.Contains(result.OutcomeTexts, text => text.Contains("\"mdev\":\"62177883-f1bb-47f0-914d-32a22e3a8804\",\"result\":\"ENOENT\"", StringComparison.Ordinal));
+        Assert.Contains(result.OutcomeTexts, text => text.Contains("\"mdev\":\"62177883-f1bb-47f0-914d-32a22e3a8804\",\"result\":\"ok\"", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -1,0 +1,70 @@
+using Apvirt.Ap.Profiles;
+using Apvirt.Explore.Engine;
+using Apvirt.Explore.Scenarios;
+
+namespace Apvirt.Explore.Tests.Scenarios;
+
+/// <summary>Each finding of invariants.md that exists in the code is found in its minimal configuration, and gone under strict.</summary>
+public sealed class FindingTests
+{
+    // What invariants.md says each finding violates and a minimal configuration can show.
+    public static TheoryData<string, string, string> Expected => new()
+    {
+        { "f02-stale-pointer", "F02", "I10" },
+        { "f03-no-filter-after-unassign", "F03", "V02" },
+        { "f03-no-filter-after-removal", "F03", "V02" },
+        { "f04-failed-enable-leaks", "F04", "I21 I22" },
+        { "f05-freed-while-armed", "F05", "I20" },
+        { "f06-filtered-but-armed", "F06", "I10" },
+        { "f08-config-shown-unlocked", "F08", "I26" },
+        { "f09-request-read-unlocked", "F09", "I26" },
+        { "f10-created-unlocked", "F10", "I26" },
+        { "f12-endless-reset", "F12", "V04" },
+        { "f13-reset-does-not-filter", "F13", "I04 V03" },
+        { "f17-binding-read-unlocked", "F17", "I26" },
+        { "f21-unexpected-code", "F21", "I21 I22" },
+        { "offered-before-listed", "vfio-ap.md 8", "I15" },
+    };
+
+    private static ScenarioResult Explore(string name, Profile profile, out Scenario scenario)
+    {
+        scenario = ScenarioFiles.Read("findings", name + ".yaml") with { Profile = profile };
+        return new ScenarioSearch(scenario).Run(new ExploreOptions());
+    }
+
+    [Theory]
+    [MemberData(nameof(Expected))]
+    public void It_is_found_under_linux_612_and_gone_under_strict(string name, string finding, string broken)
+    {
+        ScenarioResult linux = Explore(name, Profile.Linux612, out Scenario scenario);
+        Assert.Equal(finding, scenario.Finding);
+        Assert.Equal(Verdict.Exhausted, linux.Result.Verdict);
+        Assert.Empty(linux.Unpredicted.Select(v => $"{v.Rule} {v.Summary}"));
+        string[] own = [.. linux.Violations.Where(v => v.Finding!.Split(", ").Contains(finding)).Select(v => v.Rule).Distinct().Order(StringComparer.Ordinal)];
+        Assert.Equal(broken, string.Join(' ', own));
+
+        ScenarioResult strict = Explore(name, Profile.Strict, out _);
+        Assert.Equal(Verdict.Exhausted, strict.Result.Verdict);
+        Assert.Empty(strict.Violations.Select(v => $"{v.Rule} {v.Summary}"));
+    }
+
+    [Fact]
+    public void The_document_is_what_exploring_found()
+    {
+        List<ShownFinding> shown = [];
+        foreach (string file in Directory.GetFiles(ScenarioFiles.Folder("findings"), "*.yaml").Order(StringComparer.Ordinal))
+        {
+            string name = Path.GetFileNameWithoutExtension(file);
+            ScenarioResult strict = Explore(name, Profile.Strict, out _);
+            ScenarioResult linux = Explore(name, Profile.Linux612, out Scenario scenario);
+            shown.Add(new ShownFinding($"examples/findings/{name}.yaml", scenario, linux, strict));
+        }
+        Assert.Equal(Expected.Count, shown.Count);
+        string path = Path.Combine(ScenarioFiles.Root, "docs", "findings.md");
+        string expected = FindingsDocument.Format(shown);
+        if (Environment.GetEnvironmentVariable("APVIRT_WRITE_DOCS") == "1")
+            File.WriteAllText(path, expected);
+        Assert.True(File.Exists(path), "docs/findings.md is missing: APVIRT_WRITE_DOCS=1 ./test Explore writes it");
+        Assert.True(expected == File.ReadAllText(path), "docs/findings.md is stale: APVIRT_WRITE_DOCS=1 ./test Explore writes it anew");
+    }
+}
