@@ -59,7 +59,7 @@ public class Device : SysfsDirectory, IUeventSource
         get
         {
             if (Model.Runtime.HasPoints)
-                Model.Runtime.Accessed(this, DeviceGuards.Driver, isWrite: false);
+                Model.Runtime.Touched($"{DeviceGuards.Driver.Field} of {this}", isWrite: false);
             return _driver.Peek;
         }
     }

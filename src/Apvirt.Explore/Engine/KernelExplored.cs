@@ -11,6 +11,7 @@ namespace Apvirt.Explore.Engine;
 public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<ExplorationRuntime, IStepListener> begin) : IExplored, IStepListener
 {
     private const int TasksMax = 32;
+    private const string Everything = "everything";
 
     private readonly Dictionary<object, int> _objects = new(ReferenceEqualityComparer.Instance);
     private readonly List<Step> _released = [];
@@ -37,12 +38,8 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
             ulong enabled = 0;
             foreach (SteppedTask task in Runtime.Tasks)
             {
-                if (task.HasEnded || !task.CanStep)
-                    continue;
-                // What was started or woken goes on to its next point first: until there it meets nobody.
-                if (task.Target is null)
-                    return 1UL << task.Index;
-                enabled |= 1UL << task.Index;
+                if (!task.HasEnded && task.CanStep)
+                    enabled |= 1UL << task.Index;
             }
             return enabled;
         }
@@ -68,6 +65,12 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
 
     /// <inheritdoc/>
     public ReadOnlySpan<Step> Accessed => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_accessed);
+
+    /// <summary>Whether some steps take pictures of the whole, so that their order with all others makes a difference.</summary>
+    public bool HasPictures { get; init; }
+
+    /// <summary>The step that is being done takes a picture of the whole.</summary>
+    public void TakesPicture() => Access(NumberOf(Everything), isWrite: true);
 
     /// <summary>How many steps others than a task have done in this execution.</summary>
     /// <param name="task">The task.</param>
@@ -103,6 +106,8 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
         _released.Clear();
         _accessed.Clear();
         _steps[task]++;
+        if (HasPictures)
+            Access(NumberOf(Everything), isWrite: false);
         Runtime.Step(Runtime.Tasks[task]);
         LetTimePass();
     }

@@ -44,7 +44,10 @@ internal sealed class ScenarioWorker
         _operations = [.. scenario.Tasks.Select(task => task.Operations.Select(OperationRunner.Parse).ToArray())];
         _answers = [.. _operations.Select(operations => new string[operations.Length])];
         _at = new int[_operations.Length];
-        Program = new KernelExplored(() => new ExplorationRuntime { Checks = _checks }, Begin);
+        Program = new KernelExplored(() => new ExplorationRuntime { Checks = _checks }, Begin)
+        {
+            HasPictures = _operations.Any(operations => Array.Exists(operations, operation => operation.IsPicture)),
+        };
     }
 
     internal KernelExplored Program { get; }
@@ -137,6 +140,8 @@ internal sealed class ScenarioWorker
         for (int i = 0; i < _operations[own].Length; i++)
         {
             _at[own] = i;
+            if (_operations[own][i].IsPicture)
+                Program.TakesPicture();
             long others = Program.StepsOfOthers(task);
             long? writes = _operations[own][i].ChangesNothingOnError ? _host.Checks!.Writes : null;
             (_answers[own][i], Errno error) = await OperationRunner.RunAsync(_host, task, _operations[own][i]);

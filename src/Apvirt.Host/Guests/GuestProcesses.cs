@@ -135,7 +135,7 @@ public sealed class GuestProcesses
     /// <summary>The AP instructions of a guest's first vCPU.</summary>
     /// <param name="guest">The guest.</param>
     public IApInstructions InstructionsOf(GuestProcess guest) =>
-        new GuestInstructions(guest.Machine.Vcpus[0], _host.Hardware.InstructionsFor(ApIssuer.Guest), _host.Profile);
+        new GuestInstructions(guest.Machine.Vcpus[0], _host.Hardware.InstructionsFor(ApIssuer.Guest), _host.Profile, _host.Model.Runtime);
 
     /// <summary>Boots the AP bus inside a guest: the same bus, on what the guest's control block lets through.</summary>
     /// <param name="task">The task.</param>

@@ -27,7 +27,11 @@ internal readonly record struct OperationContext(VirtualHost Host, KernelTask Ta
 /// <param name="Answers">The fields that answers can have.</param>
 /// <param name="Run">What it does.</param>
 internal sealed record TraceOperation(
-    string Name, IReadOnlyList<FieldSpec> Fields, IReadOnlyList<string> Answers, Func<OperationContext, ValueTask<Answer>> Run);
+    string Name, IReadOnlyList<FieldSpec> Fields, IReadOnlyList<string> Answers, Func<OperationContext, ValueTask<Answer>> Run)
+{
+    /// <summary>Whether it takes a picture of the whole at one moment, which no caller could.</summary>
+    internal bool IsPicture { get; init; }
+}
 
 /// <summary>The operations of the trace format as one table (FORMAT.md).</summary>
 internal static class TraceOperations
@@ -41,8 +45,8 @@ internal static class TraceOperations
     {
         new("write", [new("path", FieldKind.Text), new("data", FieldKind.Text)], Result, WriteAsync),
         new("read", [new("path", FieldKind.Text)], ["value", "result"], ReadAsync),
-        new("driver", [new("device", FieldKind.Text)], ["value"], DriverOf),
-        new("list", [new("what", FieldKind.ListName)], ["value"], List),
+        new("driver", [new("device", FieldKind.Text)], ["value"], DriverOf) { IsPicture = true },
+        new("list", [new("what", FieldKind.ListName)], ["value"], List) { IsPicture = true },
         new("guest.start",
             [
                 Guest, Mdev, new("req_irq", FieldKind.Flag, false), new("ap", FieldKind.Flag, false), new("kvm", FieldKind.Flag, false),
@@ -52,9 +56,9 @@ internal static class TraceOperations
         new("guest.stop", [Guest], Result, async c => Answer.Of(await c.Host.Guests.StopAsync(c.Task, c.Fields.Text("guest")))),
         new("guest.detach", [Guest, Mdev], Result, async c =>
             Answer.Of(await c.Host.Guests.DetachAsync(c.Task, c.Fields.Text("guest"), c.Fields.Text("mdev")))),
-        new("guest.apcb", [Guest], ["apm", "aqm", "adm", "result"], ApcbOf),
-        new("guest.counters", [Guest], ["set_masks", "clear_masks", "result"], CountersOf),
-        new("guest.irq_state", [Guest], ["pins", "gisc", "result"], InterruptStateOf),
+        new("guest.apcb", [Guest], ["apm", "aqm", "adm", "result"], ApcbOf) { IsPicture = true },
+        new("guest.counters", [Guest], ["set_masks", "clear_masks", "result"], CountersOf) { IsPicture = true },
+        new("guest.irq_state", [Guest], ["pins", "gisc", "result"], InterruptStateOf) { IsPicture = true },
         new("host.config",
             [new("adapters", FieldKind.IdList), new("domains", FieldKind.IdList), new("control_domains", FieldKind.IdList)],
             Result, ConfigureAsync),
@@ -65,7 +69,7 @@ internal static class TraceOperations
             ],
             ["rc", "result"], AqicAsync),
         new("guest.zapq", [Guest, Queue], ["rc", "result"], GuestZapq),
-        new("queue.resets", [], ["value", "vfio_ap", "bus", "guest"], Resets),
+        new("queue.resets", [], ["value", "vfio_ap", "bus", "guest"], Resets) { IsPicture = true },
         new("queue.state", [Queue, new("state", FieldKind.State)], Result, c =>
             Ok(c.Host.Hardware.SetQueueCode(c.Fields.Apqn("apqn"), OperationFields.States[c.Fields.Text("state")]))),
         new("queue.fault",

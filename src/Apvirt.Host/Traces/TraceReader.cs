@@ -30,6 +30,9 @@ public sealed class TraceLine : IDisposable
     /// <summary>Whether an error of the operation leaves everything as it was (I30); others say nothing of it.</summary>
     public bool ChangesNothingOnError => Operation?.Name == "write";
 
+    /// <summary>Whether the operation takes a picture of the whole at one moment, which no caller could.</summary>
+    public bool IsPicture => Operation?.IsPicture == true;
+
     internal TraceOperation? Operation { get; }
 
     /// <inheritdoc/>

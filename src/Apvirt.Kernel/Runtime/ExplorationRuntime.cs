@@ -183,8 +183,12 @@ public sealed class ExplorationRuntime : KernelRuntime
     /// <summary>Lets time pass until some task can step, no timer is set any more, or timers seem to go on for ever.</summary>
     public void LetTimePass()
     {
-        while (!_tasks.Exists(task => task.CanStep) && _time.NextDue() != long.MaxValue && _firings++ < FiringsMax)
-            _time.FireNext();
+        while (!_tasks.Exists(task => task.CanStep) && _time.NextDue() is not long.MaxValue and var due && _firings++ < FiringsMax)
+        {
+            // What is due at once wakes whom it wakes, and these can go on in any order.
+            while (_time.NextDue() == due)
+                _time.FireNext();
+        }
     }
 
     /// <inheritdoc/>

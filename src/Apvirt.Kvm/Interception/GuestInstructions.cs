@@ -1,6 +1,8 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Profiles;
+using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
+using Apvirt.Kvm.Crypto;
 using Apvirt.Kvm.Machines;
 
 namespace Apvirt.Kvm.Interception;
@@ -14,13 +16,16 @@ public sealed class GuestInstructions : IApInstructions
     private readonly Vcpu _vcpu;
     private readonly IApInstructions _hardware;
     private readonly Profile _profile;
+    private readonly KernelRuntime _runtime;
 
     /// <summary>Makes the view of a vCPU.</summary>
     /// <param name="vcpu">The vCPU.</param>
     /// <param name="hardware">The hardware's instructions, issued by a guest.</param>
     /// <param name="profile">Whose quirks apply.</param>
-    public GuestInstructions(Vcpu vcpu, IApInstructions hardware, Profile profile)
+    /// <param name="runtime">The runtime of those who change the control block.</param>
+    public GuestInstructions(Vcpu vcpu, IApInstructions hardware, Profile profile, KernelRuntime runtime)
     {
+        _runtime = runtime;
         _vcpu = vcpu;
         _hardware = hardware;
         _profile = profile;
@@ -35,11 +40,11 @@ public sealed class GuestInstructions : IApInstructions
         info = QciInfo.Empty;
         if (!IsAvailable || !_hardware.TryQueryConfiguration(out QciInfo host))
             return false;
-        info = _vcpu.RunInSie((_vcpu, host), static s => s.host with
+        info = _vcpu.RunInSie((self: this, host), static s => s.host with
         {
-            Apm = s.host.Apm & s._vcpu.Machine.Apcb.Apm,
-            Aqm = s.host.Aqm & s._vcpu.Machine.Apcb.Aqm,
-            Adm = s.host.Adm & s._vcpu.Machine.Apcb.Adm,
+            Apm = s.host.Apm & s.self.Apcb.Apm,
+            Aqm = s.host.Aqm & s.self.Apcb.Aqm,
+            Adm = s.host.Adm & s.self.Apcb.Adm,
         });
         return true;
     }
@@ -101,7 +106,18 @@ public sealed class GuestInstructions : IApInstructions
         return status;
     }
 
-    private bool Reaches(Apqn apqn) => IsAvailable && _vcpu.Machine.Apcb.Contains(apqn);
+    private bool Reaches(Apqn apqn) => IsAvailable && Apcb.Contains(apqn);
+
+    // Read by the machine, which takes no lock.
+    private Apcb Apcb
+    {
+        get
+        {
+            if (_runtime.HasPoints)
+                _runtime.Touched($"{KvmGuards.Apcb.Field} of {_vcpu.Machine}", isWrite: false);
+            return _vcpu.Machine.Apcb;
+        }
+    }
 
     private ApStatus Run(Apqn apqn, Func<IApInstructions, Apqn, ApStatus> instruction) =>
         _vcpu.RunInSie((This: this, apqn, instruction), static s =>

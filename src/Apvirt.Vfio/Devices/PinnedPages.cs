@@ -7,7 +7,8 @@ using Apvirt.Kvm.Machines;
 namespace Apvirt.Vfio.Devices;
 
 /// <summary>Guest pages that an emulated device keeps in place, with multiplicity (vfio.md §7).</summary>
-public sealed class PinnedPages
+/// <param name="name">Name of the device.</param>
+public sealed class PinnedPages(string name)
 {
     private const int PageShift = 12;
     internal static readonly LockClass IommuClass = new("iommu->lock", LockKind.Mutex);
@@ -18,6 +19,9 @@ public sealed class PinnedPages
     private Guarded<Dictionary<ulong, int>> _pages = new([]);
     private Guarded<int> _count;
     private Guarded<VirtualMachine?> _machine;
+
+    /// <inheritdoc/>
+    public override string ToString() => name;
 
     /// <summary>Number of pins; a page pinned twice counts twice.</summary>
     public int Count => _count.Peek;

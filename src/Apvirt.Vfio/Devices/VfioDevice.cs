@@ -45,6 +45,7 @@ public sealed class VfioDevice
         _driver = driver;
         Group = group;
         _log = log;
+        Pins = new PinnedPages(name);
     }
 
     /// <summary>Name for reports.</summary>
@@ -60,7 +61,7 @@ public sealed class VfioDevice
     public VirtualMachine? Kvm => _kvm.Peek;
 
     /// <summary>Guest pages that the device has pinned.</summary>
-    public PinnedPages Pins { get; } = new();
+    public PinnedPages Pins { get; }
 
     /// <summary>Opens a device file.</summary>
     /// <param name="task">The opening task.</param>
@@ -139,11 +140,14 @@ public sealed class VfioDevice
     {
         if (task.HasPoints)
         {
-            task.Runtime.Accessed(this, VfioGuards.Opens, isWrite: false);
-            task.Runtime.Accessed(Pins, VfioGuards.Pins, isWrite: false);
+            task.Runtime.Touched($"{VfioGuards.Opens.Field} of {this}", isWrite: false);
+            task.Runtime.Touched($"{VfioGuards.Pins.Field} of {Pins}", isWrite: false);
         }
         return OpenCount > 0 && Pins.Count > 0 ? _driver.DmaUnmapAsync(task, iova, length) : default;
     }
+
+    /// <inheritdoc/>
+    public override string ToString() => Name;
 
     private bool TryRegister()
     {

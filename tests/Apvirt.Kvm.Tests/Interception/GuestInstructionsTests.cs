@@ -149,7 +149,7 @@ public sealed class GuestInstructionsTests
     private (VirtualMachine Machine, GuestInstructions Guest) Make(VirtualMachineOptions options)
     {
         VirtualMachine machine = new("g1", hostHasApxa: true, options);
-        return (machine, new GuestInstructions(machine.Vcpus[0], _hardware.InstructionsFor(ApIssuer.Guest), Profile.Linux612));
+        return (machine, new GuestInstructions(machine.Vcpus[0], _hardware.InstructionsFor(ApIssuer.Guest), Profile.Linux612, new SimulationRuntime()));
     }
 
     private void SetMasks(VirtualMachine machine, ApMask apm, ApMask aqm, ApMask adm)
