@@ -16,4 +16,14 @@ internal static class Locks
     internal static LockClass Kvm { get; } = new("kvm->lock", LockKind.Mutex);
 
     internal static LockClass Vcpu { get; } = new("vcpu->mutex", LockKind.Mutex);
+
+    internal static LockClass Group { get; } = new("group_lock", LockKind.Mutex);
+
+    internal static LockClass GroupSemaphore { get; } = new("group_rwsem", LockKind.RwSemaphore);
+
+    internal static LockClass GroupReference { get; } = new("kvm_ref_lock", LockKind.Mutex);
+
+    internal static LockClass DeviceSet { get; } = new("dev_set->lock", LockKind.Mutex);
+
+    internal static LockClass Released { get; } = new("released", LockKind.Mutex);
 }

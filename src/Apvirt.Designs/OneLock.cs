@@ -50,3 +50,18 @@ public sealed class Sandwich(bool interceptionTakesGuests = false) : Design
         Nest(runtime, "unbind", _guests, _kvm, _mdevs);
     }
 }
+
+/// <summary>Two locks in either order, both times under a third: the validator predicts a deadlock that cannot be.</summary>
+public sealed class GatedPair : Design
+{
+    private readonly KernelMutex _gate = new(Locks.Guests);
+    private readonly KernelMutex _kvm = new(Locks.Kvm);
+    private readonly KernelMutex _mdevs = new(Locks.Mdevs);
+
+    /// <inheritdoc/>
+    public override void Start(ExplorationRuntime runtime)
+    {
+        Nest(runtime, "one", _gate, _kvm, _mdevs);
+        Nest(runtime, "other", _gate, _mdevs, _kvm);
+    }
+}

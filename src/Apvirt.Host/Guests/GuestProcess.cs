@@ -36,6 +36,7 @@ public sealed class GuestProcess
         Errno error = await mdev.Vfio.OpenAsync(task, options.AssociatesKvm ? Machine : null);
         if (error != Errno.Ok)
             return error;
+        Touches(task);
         _devices = [.. _devices, mdev];
         if (!options.RegistersRequest)
             return Errno.Ok;
@@ -47,9 +48,16 @@ public sealed class GuestProcess
     {
         if (!_devices.Contains(mdev))
             return Errno.ENODEV;
+        Touches(task);
         _devices = [.. _devices.Where(d => d != mdev)];
         await mdev.Vfio.CloseAsync(task);
         mdev.Vfio.Group.Close();
         return Errno.Ok;
+    }
+
+    private static void Touches(KernelTask task)
+    {
+        if (task.HasPoints)
+            task.Runtime.Touched("guests", isWrite: true);
     }
 }

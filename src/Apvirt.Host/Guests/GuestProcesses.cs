@@ -32,6 +32,7 @@ public sealed class GuestProcesses
     /// <summary>The guests now, by name.</summary>
     public GuestProcess[] List()
     {
+        Touches(isWrite: false);
         lock (_gate)
             return [.. _guests.Values];
     }
