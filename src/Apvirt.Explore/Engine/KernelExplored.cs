@@ -23,6 +23,8 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     private readonly Dictionary<string, int> _fieldNames = new(StringComparer.Ordinal);
     private readonly Step[] _next = new Step[TasksMax];
     private readonly long[] _steps = new long[TasksMax];
+    private readonly RaceDetector _races = new(TasksMax);
+    private SteppedTask? _stepping;
 
     /// <summary>The runtime of the present execution.</summary>
     public ExplorationRuntime Runtime { get; private set; } = null!;
@@ -86,6 +88,8 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     public void Restart()
     {
         Array.Clear(_steps);
+        _races.Restart();
+        _stepping = null;
         _objects.Clear();
         _fields.Clear();
         _released.Clear();
@@ -106,20 +110,27 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
         _released.Clear();
         _accessed.Clear();
         _steps[task]++;
+        _stepping = Runtime.Tasks[task];
+        _races.Steps(_stepping);
         if (HasPictures)
             Access(NumberOf(Everything), isWrite: false);
         Runtime.Step(Runtime.Tasks[task]);
         LetTimePass();
     }
 
-    void IStepListener.Released(object target, bool isShared) =>
+    void IStepListener.Released(object target, bool isShared)
+    {
         _released.Add(new Step(isShared ? StepKind.UnlockShared : StepKind.Unlock, NumberOf(target)));
+        _races.Released(target, isShared);
+    }
 
     void IStepListener.Accessed(object owner, GuardRule rule, bool isWrite)
     {
         if (!_fields.TryGetValue((owner, rule), out int number))
             _fields.Add((owner, rule), number = NumberOf($"{rule.Field} of {owner}"));
         Access(number, isWrite);
+        if (_stepping is not null && _races.Accessed(owner, rule, isWrite, _stepping) is { } race)
+            Runtime.Checks?.Violations.Add(race);
     }
 
     void IStepListener.Touched(string what, bool isWrite) => Access(NumberOf(what), isWrite);
@@ -158,6 +169,7 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
         if (task.Index >= TasksMax)
             throw new InvalidOperationException($"more than {TasksMax} tasks at once cannot be explored");
         _released.Add(new Step(StepKind.Unlock, task.Index));
+        _races.Woken(task.Index);
         // Being woken is an acquisition of what the waker has released, so that what follows from waking is known.
         _next[task.Index] = new Step(StepKind.Lock, task.Index);
     }

@@ -31,6 +31,8 @@ public enum ViolationKind
     Assertion,
     /// <summary>A field is used without the locks that guard it (invariant I26).</summary>
     Guard,
+    /// <summary>A field is accessed by two tasks, at least one of which writes, and nothing orders the two.</summary>
+    DataRace,
     /// <summary>Something is used after its end, or ends with something left over.</summary>
     Lifetime,
     /// <summary>A statement of invariants.md does not hold.</summary>

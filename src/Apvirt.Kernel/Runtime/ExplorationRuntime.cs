@@ -40,6 +40,9 @@ public sealed class SteppedTask
 
     internal SpawnedTask Spawned { get; set; } = null!;
 
+    /// <summary>Whether it was started or woken, and goes on from there.</summary>
+    public bool IsWoken => Item is not null;
+
     internal IThreadPoolWorkItem? Item { get; set; }
 
     // What goes on when the step at the target is done.

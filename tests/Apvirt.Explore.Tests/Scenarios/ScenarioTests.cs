@@ -32,9 +32,11 @@ public sealed class ScenarioTests
     [Fact]
     public void F08_reading_ap_config_without_a_lock_is_found()
     {
-        ScenarioViolation violation = Assert.Single(new ScenarioSearch(Read("show-config.yaml")).Run(new ExploreOptions()).Violations);
-        Assert.Equal(("I26", "F08"), (violation.Rule, violation.Finding));
-        Assert.StartsWith("mdev.matrix is read without guests_lock or mdevs_lock", violation.Summary, StringComparison.Ordinal);
+        ScenarioResult result = new ScenarioSearch(Read("show-config.yaml")).Run(new ExploreOptions());
+        Assert.All(result.Violations, violation => Assert.Equal(("I26", "F08"), (violation.Rule, violation.Finding)));
+        Assert.Equal(2, result.Violations.Count);
+        Assert.Contains(result.Violations, v => v.Summary == "mdev.matrix is read by reader and written by assign, and nothing orders the two");
+        Assert.Contains(result.Violations, v => v.Summary.StartsWith("mdev.matrix is read without guests_lock or mdevs_lock", StringComparison.Ordinal));
     }
 
     [Theory]
@@ -77,7 +79,7 @@ public sealed class ScenarioTests
         for (int i = 0; i < 100; i++)
         {
             Assert.Null(new ScenarioSearch(Read("show-config.yaml")).Replay(violation.Schedule, out IReadOnlyList<ScenarioViolation> again));
-            Assert.Equal((violation.Rule, violation.Summary), (again[0].Rule, again[0].Summary));
+            Assert.Contains((violation.Rule, violation.Summary), again.Select(v => (v.Rule, v.Summary)));
         }
         Schedule wrong = new([.. violation.Schedule.Steps.Reverse()]);
         Assert.StartsWith("step 1 should be ", new ScenarioSearch(Read("show-config.yaml")).Replay(wrong, out _)!, StringComparison.Ordinal);

@@ -18,12 +18,12 @@ public sealed class VirtualMachineTests
     {
         VirtualMachine machine = Make();
         Assert.Equal(1, machine.References);
-        Assert.True(machine.TryGet(task));
+        Assert.True(machine.TryGet(_task));
         machine.Put(_task);
         Assert.Equal(1, machine.References);
         machine.Put(_task);
         Assert.Equal(0, machine.References);
-        Assert.False(machine.TryGet(task));
+        Assert.False(machine.TryGet(_task));
         Assert.Throws<InvalidOperationException>(() => machine.Put(_task));
     }
 
