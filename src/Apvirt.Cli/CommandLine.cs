@@ -42,6 +42,7 @@ internal static class CommandLine
             RunCommand.Create(io),
             FuzzCommand.Create(io),
             ExploreCommand.Create(io),
+            DesignsCommand.Create(io),
             LocksCommand.Create(io),
             ProfilesCommand.Create(io),
         };

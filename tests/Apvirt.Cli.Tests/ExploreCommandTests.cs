@@ -104,4 +104,18 @@ public sealed class ExploreCommandTests : IDisposable
         Assert.Equal(("2", "1"), (suite.Attribute("tests")!.Value, suite.Attribute("failures")!.Value));
         Assert.Equal(verdict, suite.Elements("testcase").First().Value);
     }
+
+    [Fact]
+    public void Designs_show_each_its_defect()
+    {
+        (int status, string output, _) = Run("", "designs", "A-guest", "D");
+        Assert.Equal(0, status);
+        // Traces and deadlocks of S2-bug and S2-fixed (EXPLORE.md).
+        Assert.Matches("(?m)^A-guest +7 +deadlock in 1 ", output);
+        Assert.Matches("(?m)^D +6 +none ", output);
+        Assert.Contains("A-guest: kvm->lock -> vcpu->mutex -> matrix_dev->lock -> kvm->lock confirmed", output, StringComparison.Ordinal);
+        JsonElement json = JsonSerializer.Deserialize<JsonElement>(Run("", "designs", "D", "--json").Out);
+        Assert.Equal(6, json[0].GetProperty("result").GetProperty("executions").GetInt32());
+        Assert.Equal(2, Run("", "designs", "E").Status);
+    }
 }
