@@ -25,6 +25,17 @@ public static class KvmGuards
         write: [new(Gisa.RefClass, gisa => gisa.RefLock)],
         exceptions: "the end of the VM");
 
+    /// <summary>What a VM has of secure execution (I40).</summary>
+    internal static GuardRule<VirtualMachine> SecureState { get; } = new(
+        "kvm.pv",
+        write: [new(VirtualMachine.KvmClass, machine => machine.Lock)],
+        exceptions: "the end of the VM");
+
+    /// <summary>Whether a vCPU is secure, and whether adapter interrupts are virtualised for it (I40).</summary>
+    internal static GuardRule<Vcpu> VcpuState { get; } = new(
+        "vcpu.pv, ECA.AIV",
+        write: [new(Vcpu.VcpuClass, vcpu => vcpu.Mutex)]);
+
     /// <summary>All rules of the layer.</summary>
-    public static IReadOnlyList<GuardRule> All { get; } = [Apcb, PqapHook, Subclasses];
+    public static IReadOnlyList<GuardRule> All { get; } = [Apcb, PqapHook, Subclasses, SecureState, VcpuState];
 }

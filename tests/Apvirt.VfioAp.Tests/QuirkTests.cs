@@ -143,9 +143,8 @@ public sealed class QuirkTests
     {
         TestMachine t = new TestMachine([0x04], [0x04]).Create().Assign([0x04], [0x04]);
         Assert.Equal(Errno.Ok, t.Start());
-        t.Machine().Vcpus[0].IsAivActive = false;
         Assert.True(t.Host.VfioAp.Matrix.MdevsLock.TryLock(t.Runtime.CreateTask("holder")));
-        PqapRequest request = new(PqapRegisters.ForAqic(TestMachine.Q("04.0004"), new AqicControl(true, 1, 0x1000)));
+        PqapRequest request = new(PqapRegisters.ForAqic(TestMachine.Q("04.0004"), new AqicControl(true, 1, 0x1000))) { HasAiv = false };
         Assert.Equal(PqapOutcome.NotSupported, t.Runtime.Drive(t.Host.Guests.InterceptAsync(t.Task, t.Host.Guests.Find("g")!, request)).Outcome);
     }
 }

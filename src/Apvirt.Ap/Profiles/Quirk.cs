@@ -36,6 +36,10 @@ public enum Quirk
     OfferedBeforeListed,
     /// <summary>Verifying a reset has no bound.</summary>
     EndlessReset,
+    /// <summary>A GISA that goes and comes back with secure execution forgets what was registered.</summary>
+    SubclassesForgotten,
+    /// <summary>A failed start of secure execution leaves its masks and areas.</summary>
+    EnableFailureLeavesTraces,
     /// <summary>Long matrix texts are cut in the middle of a line.</summary>
     TextCutInLine,
 }

@@ -133,6 +133,14 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
             Runtime.Checks?.Violations.Add(race);
     }
 
+    void IStepListener.Passed(KernelSpinLock spinLock, bool isReleased)
+    {
+        if (isReleased)
+            _races.Released(spinLock, isShared: false);
+        else
+            _races.Acquired(spinLock);
+    }
+
     void IStepListener.Touched(string what, bool isWrite) => Access(NumberOf(what), isWrite);
 
     private int NumberOf(string field)

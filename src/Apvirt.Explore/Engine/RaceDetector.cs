@@ -48,6 +48,13 @@ internal sealed class RaceDetector(int tasksMax)
             Join(Known(_task), known.Shared);
     }
 
+    /// <summary>A lock was taken within the step.</summary>
+    internal void Acquired(object target)
+    {
+        if (_task >= 0 && _released.TryGetValue(target, out (int[] Exclusive, int[] Shared) known))
+            Join(Known(_task), known.Exclusive);
+    }
+
     internal void Released(object target, bool isShared)
     {
         if (_task < 0)

@@ -8,6 +8,7 @@ using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Interception;
 using Apvirt.Kvm.Machines;
+using Apvirt.Kvm.Protection;
 using Apvirt.VfioAp.Mdev;
 
 namespace Apvirt.Host.Guests;
@@ -78,7 +79,9 @@ public sealed class GuestProcesses
             return error;
         GuestProcess? existing = Find(name);
         GuestProcess guest = existing
-            ?? new GuestProcess(name, new VirtualMachine(name, _host.ApBus.Configuration.HasApxa, options.Machine));
+            ?? new GuestProcess(name, new VirtualMachine(name, _host.ApBus.Configuration.HasApxa, options.Machine with { Ultravisor = _host.Ultravisor }));
+        if (existing is null && options.Machine.IsProtected)
+            await guest.Machine.Protection.RunAsync(task, PvCommand.Enable, flags: 0, _host.Profile);
         if (mdev is not null)
             error = await guest.OpenAsync(task, mdev, options, device => Released(guest, device));
         if (error != Errno.Ok)
@@ -175,6 +178,22 @@ public sealed class GuestProcesses
     {
         if (_host.Model.Runtime.HasPoints)
             _host.Model.Runtime.Touched("guests", isWrite);
+    }
+
+    /// <summary>Runs a command of secure execution for a guest (kvm.md §7).</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="guest">The guest.</param>
+    /// <param name="command">The command.</param>
+    /// <param name="flags">Its flags.</param>
+    /// <param name="isInterrupted">Whether a signal interrupts what takes long.</param>
+    /// <returns>As <see cref="SecureExecution.RunAsync"/>; ENODEV if the VM is gone.</returns>
+    public async ValueTask<Errno> ProtectAsync(KernelTask task, GuestProcess guest, PvCommand command, uint flags = 0, bool isInterrupted = false)
+    {
+        if (!guest.Machine.TryGet(task))
+            return Errno.ENODEV;
+        Errno error = await guest.Machine.Protection.RunAsync(task, command, flags, _host.Profile, isInterrupted);
+        guest.Machine.Put(task);
+        return error;
     }
 
     // The eventfd was signalled: user space unplugs the device and closes it, and the removal goes on.

@@ -23,6 +23,12 @@ public sealed record MachineSetup
     /// <summary>Adapters that are checkstopped at boot.</summary>
     public ApMask Checkstopped { get; init; }
 
+    /// <summary>Whether guests can be secure.</summary>
+    public bool HasSecureExecution { get; init; } = true;
+
+    /// <summary>Whether adapter interrupts of secure guests are virtualised.</summary>
+    public bool HasSecureAiv { get; init; } = true;
+
     /// <summary>Boot parameters of the AP bus.</summary>
     public ApBusOptions Bus { get; init; } = new();
 

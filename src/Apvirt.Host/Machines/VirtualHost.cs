@@ -7,9 +7,10 @@ using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Host.Checks;
 using Apvirt.Host.Guests;
-using Apvirt.Kernel;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel;
+using Apvirt.Kvm.Protection;
 using Apvirt.Vfio.Devices;
 using Apvirt.Vfio.Mdev;
 using Apvirt.VfioAp;
@@ -36,6 +37,9 @@ public sealed class VirtualHost
 
     /// <summary>The crypto hardware.</summary>
     public CryptoHardware Hardware { get; }
+
+    /// <summary>The firmware of secure execution; null if the machine has none.</summary>
+    public Ultravisor? Ultravisor { get; private init; }
 
     /// <summary>The AP bus.</summary>
     public ApBus ApBus { get; }
@@ -93,7 +97,10 @@ public sealed class VirtualHost
         VfioApModule vfioAp = await VfioApModule.LoadAsync(
             task, bus, mdevBus, new VfioGroups(model.Tree), hardware.InstructionsFor(ApIssuer.VfioAp), setup.Profile);
         hardware.ClearResetCounters();
-        return new VirtualHost(model, hardware, bus, mdevBus, vfioAp, setup.Profile);
+        return new VirtualHost(model, hardware, bus, mdevBus, vfioAp, setup.Profile)
+        {
+            Ultravisor = setup.HasSecureExecution ? new Ultravisor(setup.HasSecureAiv) : null,
+        };
     }
 
     /// <summary>Changes the hardware's configuration and scans, as a notification from the channel subsystem makes the bus do.</summary>

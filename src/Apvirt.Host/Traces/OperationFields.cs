@@ -3,6 +3,8 @@ using System.Text;
 using System.Text.Json;
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Hardware;
+using Apvirt.Kernel;
+using Apvirt.Kvm.Protection;
 
 namespace Apvirt.Host.Traces;
 
@@ -19,6 +21,8 @@ internal enum FieldKind
     State,
     Instruction,
     ListName,
+    UltravisorCall,
+    ErrorName,
 }
 
 /// <summary>A field that an operation takes.</summary>
@@ -44,6 +48,27 @@ internal static class OperationFields
         ["aqic"] = ApInstruction.Aqic,
     };
 
+    internal static readonly IReadOnlyDictionary<string, UltravisorCall> UltravisorCalls = new Dictionary<string, UltravisorCall>(StringComparer.Ordinal)
+    {
+        ["create_vm"] = UltravisorCall.CreateVm,
+        ["create_cpu"] = UltravisorCall.CreateCpu,
+        ["destroy_cpu"] = UltravisorCall.DestroyCpu,
+    };
+
+    internal static readonly IReadOnlyDictionary<string, PvCommand> PvCommands = new Dictionary<string, PvCommand>(StringComparer.Ordinal)
+    {
+        ["enable"] = PvCommand.Enable,
+        ["disable"] = PvCommand.Disable,
+        ["async_prepare"] = PvCommand.AsyncPrepare,
+        ["async_perform"] = PvCommand.AsyncPerform,
+        ["set_sec_parms"] = PvCommand.SetSecParms,
+        ["unpack"] = PvCommand.Unpack,
+        ["verify"] = PvCommand.Verify,
+        ["prep_reset"] = PvCommand.PrepReset,
+        ["unshare_all"] = PvCommand.UnshareAll,
+        ["dump"] = PvCommand.Dump,
+    };
+
     internal static readonly IReadOnlyList<string> ListNames = ["queues", "vfio_ap", "cex4queue", "unbound", "mdevs"];
 
     /// <summary>Says what is wrong with a value, null if nothing is.</summary>
@@ -58,6 +83,8 @@ internal static class OperationFields
         FieldKind.NumberText => IsText(value, text => TryParseNumber(text, out _)) ? null : "a number as a text, such as \"0x2000\"",
         FieldKind.State => IsText(value, States.ContainsKey) ? null : "one of " + string.Join(", ", States.Keys),
         FieldKind.Instruction => IsText(value, Instructions.ContainsKey) ? null : "one of " + string.Join(", ", Instructions.Keys),
+        FieldKind.UltravisorCall => IsText(value, UltravisorCalls.ContainsKey) ? null : "one of " + string.Join(", ", UltravisorCalls.Keys),
+        FieldKind.ErrorName => IsText(value, text => Enum.TryParse(text, out Errno error) && Enum.IsDefined(error)) ? null : "the name of an error, such as \"EIO\"",
         FieldKind.ListName => IsText(value, ListNames.Contains) ? null : "one of " + string.Join(", ", ListNames),
         _ => throw new ArgumentOutOfRangeException(nameof(spec)),
     };

@@ -24,6 +24,12 @@ public sealed record TraceHeader(
 {
     private const int OldHwType = 9;
 
+    /// <summary>Whether guests can be secure.</summary>
+    public bool HasSecureExecution { get; init; } = true;
+
+    /// <summary>Whether adapter interrupts of secure guests are virtualised.</summary>
+    public bool HasSecureAiv { get; init; } = true;
+
     /// <summary>The machine. All 256 adapters are plugged in; the configuration says which are there.</summary>
     public MachineSetup ToSetup()
     {
@@ -37,6 +43,8 @@ public sealed record TraceHeader(
             Configuration = new QciInfo(
                 HasApxa ? ApFeatures.Apsc | ApFeatures.Apxa : ApFeatures.Apsc, MaxAdapter, MaxDomain, Adapters, Domains, ControlDomains),
             Adapters = Enumerable.Range(0, ApMask.Size).ToDictionary(apid => apid, apid => OldAdapters[apid] ? old : type),
+            HasSecureExecution = HasSecureExecution,
+            HasSecureAiv = HasSecureAiv,
             Bus = new ApBusOptions
             {
                 ApMaskParameter = ApMaskText,

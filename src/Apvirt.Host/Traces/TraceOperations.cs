@@ -10,6 +10,7 @@ using Apvirt.Kernel;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Interception;
 using Apvirt.Kvm.Machines;
+using Apvirt.Kvm.Protection;
 using Apvirt.VfioAp.Mdev;
 
 namespace Apvirt.Host.Traces;
@@ -68,6 +69,11 @@ internal static class TraceOperations
                 new("pin_fail", FieldKind.Flag, false), new("aiv", FieldKind.Flag, false),
             ],
             ["rc", "result"], AqicAsync),
+        new("guest.pv",
+            [Guest, new("command", FieldKind.Text), new("flags", FieldKind.Number, false), new("interrupted", FieldKind.Flag, false)],
+            Result, ProtectAsync),
+        new("guest.pv_state", [Guest], ["protected", "service_mask", "set_aside", "gisa", "alert", "result"], ProtectionOf) { IsPicture = true },
+        new("uv.fault", [new("call", FieldKind.UltravisorCall), new("after", FieldKind.Number, false), new("error", FieldKind.ErrorName)], Result, InjectUltravisor),
         new("guest.zapq", [Guest, Queue], ["rc", "result"], GuestZapq),
         new("queue.resets", [], ["value", "vfio_ap", "bus", "guest"], Resets) { IsPicture = true },
         new("queue.state", [Queue, new("state", FieldKind.State)], Result, c =>
@@ -161,12 +167,8 @@ internal static class TraceOperations
         if (c.Host.Guests.Find(c.Fields.Text("guest")) is not { } guest)
             return Answer.Of(Errno.ENODEV);
         AqicControl control = new(c.Fields.Flag("enable", otherwise: false), (byte)c.Fields.Number("isc"), c.Fields.NumberText("nib"));
-        PqapRequest request = new(PqapRegisters.ForAqic(c.Fields.Apqn("apqn"), control)) { FailsToPin = c.Fields.Flag("pin_fail", otherwise: false) };
-        Vcpu vcpu = guest.Machine.Vcpus[0];
-        bool before = vcpu.IsAivActive;
-        vcpu.IsAivActive = before && c.Fields.Flag("aiv", otherwise: true);
+        PqapRequest request = new(PqapRegisters.ForAqic(c.Fields.Apqn("apqn"), control)) { FailsToPin = c.Fields.Flag("pin_fail", otherwise: false), HasAiv = c.Fields.Flag("aiv", otherwise: true) };
         PqapAnswer answer = await c.Host.Guests.InterceptAsync(c.Task, guest, request);
-        vcpu.IsAivActive = before;
         return answer.Outcome switch
         {
             PqapOutcome.NotSupported => Answer.Of(Errno.EOPNOTSUPP),
@@ -174,6 +176,29 @@ internal static class TraceOperations
             PqapOutcome.PrivilegedOperation => new Answer().Add("rc", "privileged-operation exception"),
             _ => new Answer().Add("rc", (long)ResponseOf(answer, request)),
         };
+    }
+
+    // A command that there is not gets as far as the command itself.
+    private static async ValueTask<Answer> ProtectAsync(OperationContext c)
+    {
+        if (c.Host.Guests.Find(c.Fields.Text("guest")) is not { } guest)
+            return Answer.Of(Errno.ENODEV);
+        PvCommand command = OperationFields.PvCommands.GetValueOrDefault(c.Fields.Text("command"), (PvCommand)(-1));
+        return Answer.Of(await c.Host.Guests.ProtectAsync(
+            c.Task, guest, command, (uint)c.Fields.Number("flags", 0), c.Fields.Flag("interrupted", otherwise: false)));
+    }
+
+    private static ValueTask<Answer> ProtectionOf(OperationContext c) => OfGuest(c, guest => new Answer()
+        .Add("protected", guest.Machine.Protection.State.IsProtected ? 1L : 0)
+        .Add("service_mask", guest.Machine.Protection.State.MasksServiceSignals ? 1L : 0)
+        .Add("set_aside", (long)(guest.Machine.Protection.State.SetAside + guest.Machine.Protection.State.Leftovers))
+        .Add("gisa", guest.Machine.Gisa.Exists ? 1L : 0)
+        .Add("alert", (long)guest.Machine.Gisa.AlertMask));
+
+    private static ValueTask<Answer> InjectUltravisor(OperationContext c)
+    {
+        c.Host.Ultravisor?.Inject(OperationFields.UltravisorCalls[c.Fields.Text("call")], (int)c.Fields.Number("after", 0), Enum.Parse<Errno>(c.Fields.Text("error")));
+        return Ok(c.Host.Ultravisor is not null);
     }
 
     // Without a hook 6.12 leaves the code in the wrong half of the register; only the condition code tells (QUIRKS.md 35).

@@ -150,6 +150,8 @@ public sealed partial class TraceReader
             (new("control_domains", FieldKind.IdList), host),
             (new("type", FieldKind.Text), host),
             (new("old_adapters", FieldKind.IdList, false), host),
+            (new("pv", FieldKind.Flag, false), host),
+            (new("pv_aiv", FieldKind.Flag, false), host),
         ];
         foreach ((FieldSpec spec, JsonElement within) in specs)
         {
@@ -176,7 +178,11 @@ public sealed partial class TraceReader
             host.GetProperty("apxa").GetBoolean(), (int)host.Number("max_adapter"), (int)host.Number("max_domain"),
             host.Mask("adapters"), host.Mask("domains"), host.Mask("control_domains"), host.Text("type"), type,
             host.TryGetProperty("old_adapters", out _) ? host.Mask("old_adapters") : ApMask.None,
-            fields.Text("apmask"), fields.Text("aqmask"));
+            fields.Text("apmask"), fields.Text("aqmask"))
+        {
+            HasSecureExecution = host.Flag("pv", otherwise: true),
+            HasSecureAiv = host.Flag("pv_aiv", otherwise: true),
+        };
         return null;
     }
 

@@ -29,6 +29,8 @@ public sealed class KernelSpinLock : KernelLock
             Enter(task, file, line);
         task.Acquired(this, LockMode.Write, file, line);
         _owner = task;
+        if (task.HasPoints)
+            task.Runtime.Passed(this, isReleased: false);
         return new Section(this, task);
     }
 
@@ -55,6 +57,8 @@ public sealed class KernelSpinLock : KernelLock
         {
             _lock._owner = null;
             _task.Released(_lock);
+            if (_task.HasPoints)
+                _task.Runtime.Passed(_lock, isReleased: true);
             if (!_task.Serial)
                 _lock._gate.Exit();
         }

@@ -68,6 +68,11 @@ public interface IStepListener
     /// <param name="isWrite">Whether it was written.</param>
     void Touched(string what, bool isWrite);
 
+    /// <summary>A spin lock was taken or released within the step.</summary>
+    /// <param name="spinLock">The lock.</param>
+    /// <param name="isReleased">Whether it was released.</param>
+    void Passed(KernelSpinLock spinLock, bool isReleased);
+
     /// <summary>A task stands before an acquisition.</summary>
     /// <param name="task">The task.</param>
     void Arrived(SteppedTask task);
@@ -215,6 +220,9 @@ public sealed class ExplorationRuntime : KernelRuntime
 
     /// <inheritdoc/>
     public override void Accessed(object owner, GuardRule rule, bool isWrite) => _listener?.Accessed(owner, rule, isWrite);
+
+    /// <inheritdoc/>
+    public override void Passed(KernelSpinLock spinLock, bool isReleased) => _listener?.Passed(spinLock, isReleased);
 
     /// <inheritdoc/>
     public override void Touched(string what, bool isWrite) => _listener?.Touched(what, isWrite);

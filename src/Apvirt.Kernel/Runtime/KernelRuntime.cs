@@ -1,5 +1,6 @@
 using System.Runtime.ExceptionServices;
 using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 
@@ -82,6 +83,13 @@ public abstract class KernelRuntime
     /// <param name="what">What it is, the same in every execution.</param>
     /// <param name="isWrite">Whether it is written.</param>
     public virtual void Touched(string what, bool isWrite)
+    {
+    }
+
+    /// <summary>A spin lock was taken or released, which is no point; only runtimes with <see cref="HasPoints"/> are told.</summary>
+    /// <param name="spinLock">The lock.</param>
+    /// <param name="isReleased">Whether it was released.</param>
+    public virtual void Passed(KernelSpinLock spinLock, bool isReleased)
     {
     }
 

@@ -18,6 +18,9 @@ public sealed class PqapRequest
 
     /// <summary>Pinning a guest page fails while this is handled, for tests of the unwinding.</summary>
     public bool FailsToPin { get; init; }
+
+    /// <summary>Whether adapter interrupts are virtualised for the vCPU while this is handled, for tests of guests without.</summary>
+    public bool HasAiv { get; init; } = true;
 }
 
 /// <summary>Who handles AQIC for a VM. There is at most one (M042).</summary>

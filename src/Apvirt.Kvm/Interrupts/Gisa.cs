@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
@@ -24,21 +25,27 @@ public sealed class Gisa
 
     private Guarded<int[]> _counts = new(new int[SubclassCount]);
     private Guarded<byte> _alertMask;
+    private Guarded<bool> _exists;
+    private readonly uint _designation;
 
     /// <summary>Makes the area.</summary>
     /// <param name="exists">Whether the VM has one; without it registrations are refused.</param>
     /// <param name="designation">What the hardware is told; not zero.</param>
     public Gisa(bool exists, uint designation)
     {
-        Exists = exists;
-        Designation = exists ? designation : 0;
+        IsPossible = exists;
+        _exists = new(exists);
+        _designation = designation;
     }
 
-    /// <summary>Whether the VM has a GISA.</summary>
-    public bool Exists { get; }
+    /// <summary>Whether the VM can have a GISA at all.</summary>
+    public bool IsPossible { get; }
+
+    /// <summary>Whether the VM has a GISA now; a secure guest has none if the ultravisor does not virtualise adapter interrupts.</summary>
+    public bool Exists => _exists.Peek;
 
     /// <summary>The designation for AQIC, 0 if there is none.</summary>
-    public uint Designation { get; }
+    public uint Designation => Exists ? _designation : 0;
 
     /// <summary>Subclasses that alert the host, 0x80 for subclass 0.</summary>
     public byte AlertMask => _alertMask.Peek;
@@ -57,11 +64,11 @@ public sealed class Gisa
     public Errno Register(KernelTask task, int subclass, out int hostSubclass)
     {
         hostSubclass = HostSubclass;
-        if (!Exists)
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        if (!_exists.Read(task, this, KvmGuards.Subclasses))
             return Errno.ENODEV;
         if (subclass is < 0 or >= SubclassCount)
             return Errno.ERANGE;
-        using KernelSpinLock.Section section = RefLock.Lock(task);
         if (_counts.Change(task, this, KvmGuards.Subclasses)[subclass]++ == 0)
             _alertMask.Change(task, this, KvmGuards.Subclasses) |= (byte)(0x80 >> subclass);
         return Errno.Ok;
@@ -70,19 +77,45 @@ public sealed class Gisa
     /// <summary>Takes a registration back.</summary>
     /// <param name="task">The task.</param>
     /// <param name="subclass">Guest subclass, 0 to 7.</param>
+    /// <param name="forgets">Whether a registration is forgotten, not taken back, while there is no GISA (F19).</param>
     /// <returns>ENODEV, ERANGE as for <see cref="Register"/>; EINVAL if there is no registration.</returns>
-    public Errno Unregister(KernelTask task, int subclass)
+    public Errno Unregister(KernelTask task, int subclass, bool forgets = false)
     {
-        if (!Exists)
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        bool exists = _exists.Read(task, this, KvmGuards.Subclasses);
+        if (!exists && (forgets || !IsPossible))
             return Errno.ENODEV;
         if (subclass is < 0 or >= SubclassCount)
             return Errno.ERANGE;
-        using KernelSpinLock.Section section = RefLock.Lock(task);
         int[] counts = _counts.Change(task, this, KvmGuards.Subclasses);
         if (counts[subclass] == 0)
             return Errno.EINVAL;
         if (--counts[subclass] == 0)
             _alertMask.Change(task, this, KvmGuards.Subclasses) &= (byte)~(0x80 >> subclass);
         return Errno.Ok;
+    }
+
+    /// <summary>Takes the GISA from a VM that becomes secure; registrations stay counted.</summary>
+    internal void Destroy(KernelTask task, Profile profile)
+    {
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        _exists.Write(task, this, KvmGuards.Subclasses, false);
+        if (_alertMask.Read(task, this, KvmGuards.Subclasses) != 0 && profile.Has(Quirk.SubclassesForgotten))
+            LeakedBy = Quirk.SubclassesForgotten.Finding();
+        _alertMask.Write(task, this, KvmGuards.Subclasses, 0);
+    }
+
+    /// <summary>Gives the VM its GISA back. In 6.12 it alerts for nothing that was registered before (F19).</summary>
+    internal void Initialise(KernelTask task, Profile profile)
+    {
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        _exists.Write(task, this, KvmGuards.Subclasses, true);
+        if (profile.Has(Quirk.SubclassesForgotten))
+            return;
+        int[] counts = _counts.Read(task, this, KvmGuards.Subclasses);
+        byte mask = 0;
+        for (int subclass = 0; subclass < SubclassCount; subclass++)
+            mask |= (byte)(counts[subclass] > 0 ? 0x80 >> subclass : 0);
+        _alertMask.Write(task, this, KvmGuards.Subclasses, mask);
     }
 }

@@ -1,4 +1,6 @@
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Kvm.Machines;
 
@@ -13,13 +15,17 @@ public sealed class Vcpu
 
     private int _state;
 
+    // Guarded by Mutex.
+    private Guarded<bool> _isAivActive;
+    private Guarded<bool> _isSecure;
+
     internal Vcpu(VirtualMachine machine, int index)
     {
         Machine = machine;
         Index = index;
         Mutex = new KernelMutex(VcpuClass, order: index);
         IsInterpretingAp = machine.Options.IsInterpretingAp;
-        IsAivActive = machine.Options.HasAiv;
+        _isAivActive = new(machine.Options.HasAiv);
     }
 
     /// <summary>The VM.</summary>
@@ -34,8 +40,26 @@ public sealed class Vcpu
     /// <summary>ECA.APIE: AP instructions are interpreted.</summary>
     public bool IsInterpretingAp { get; }
 
-    /// <summary>ECA.AIV: adapter interrupts are virtualised.</summary>
-    public bool IsAivActive { get; set; }
+    /// <summary>ECA.AIV: adapter interrupts are virtualised; for observers.</summary>
+    public bool IsAivActive => _isAivActive.Peek;
+
+    /// <summary>Whether adapter interrupts are virtualised.</summary>
+    /// <param name="task">The task, which holds <see cref="Mutex"/>.</param>
+    public bool ReadAiv(KernelTask task) => _isAivActive.Read(task, this, KvmGuards.VcpuState);
+
+    internal void SetAiv(KernelTask task, bool isActive) => _isAivActive.Write(task, this, KvmGuards.VcpuState, isActive);
+
+    /// <summary>Whether it is a secure vCPU, for observers.</summary>
+    public bool IsSecure => _isSecure.Peek;
+
+    /// <summary>Whether it is a secure vCPU (I40).</summary>
+    /// <param name="task">The task, which holds <see cref="Mutex"/>.</param>
+    public bool ReadSecure(KernelTask task) => _isSecure.Read(task, this, KvmGuards.VcpuState);
+
+    internal void SetSecure(KernelTask task, bool isSecure) => _isSecure.Write(task, this, KvmGuards.VcpuState, isSecure);
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Machine}.{Index}";
 
     /// <summary>Whether the guest runs in supervisor state; AQIC is privileged.</summary>
     public bool IsSupervisor { get; set; } = true;

@@ -5,6 +5,7 @@ using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Crypto;
 using Apvirt.Kvm.Interception;
 using Apvirt.Kvm.Interrupts;
+using Apvirt.Kvm.Protection;
 
 namespace Apvirt.Kvm.Machines;
 
@@ -32,6 +33,7 @@ public sealed class VirtualMachine
             : hostHasApxa ? CrycbFormat.Format2
             : CrycbFormat.Format1;
         Gisa = new Gisa(options.HasGisa && options.HasAiv, designation: 0x2000);
+        Protection = new SecureExecution(this, options.Ultravisor);
         _vcpus = new Vcpu[options.VcpuCount];
         for (int i = 0; i < _vcpus.Length; i++)
             _vcpus[i] = new Vcpu(this, i);
@@ -73,6 +75,9 @@ public sealed class VirtualMachine
 
     /// <summary>Interrupt state of the guest.</summary>
     public Gisa Gisa { get; }
+
+    /// <summary>Secure execution.</summary>
+    public SecureExecution Protection { get; }
 
     /// <summary>The vCPUs.</summary>
     public IReadOnlyList<Vcpu> Vcpus => _vcpus;
@@ -170,6 +175,7 @@ public sealed class VirtualMachine
     // Nobody has a reference, so nobody may have anything else of the VM (I16, I22).
     private void Destroy(KernelTask task)
     {
+        Protection.End(task);
         Lock.Retire(task);
         HookLock.Retire(task);
         foreach (Vcpu vcpu in _vcpus)

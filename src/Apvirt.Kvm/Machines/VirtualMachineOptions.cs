@@ -1,3 +1,5 @@
+using Apvirt.Kvm.Protection;
+
 namespace Apvirt.Kvm.Machines;
 
 /// <summary>What a VM is made with.</summary>
@@ -33,6 +35,9 @@ public sealed record VirtualMachineOptions
     /// <summary>Whether adapter interrupts are virtualised (AIV).</summary>
     public bool HasAiv { get; init; } = true;
 
-    /// <summary>Whether the guest runs in secure execution.</summary>
+    /// <summary>Whether user space makes the guest a secure one when it starts.</summary>
     public bool IsProtected { get; init; }
+
+    /// <summary>The machine's ultravisor; null if it has none, and no guest can be secure.</summary>
+    public Ultravisor? Ultravisor { get; init; }
 }

@@ -98,7 +98,7 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     /// <inheritdoc/>
     public async ValueTask<Errno> HandleAsync(KernelTask task, Vcpu vcpu, PqapRequest request)
     {
-        if (!vcpu.IsAivActive)
+        if (!vcpu.ReadAiv(task) || !request.HasAiv)
             return Errno.EOPNOTSUPP;
         MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
         ApStatus status = ApResponse.NotAvailable;

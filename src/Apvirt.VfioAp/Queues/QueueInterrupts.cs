@@ -31,7 +31,7 @@ internal static class QueueInterrupts
             return;
         MatrixMdev? mdev = queue.ReadMdev(task);
         if (interrupt.HasIsc)
-            mdev?.ReadKvm(task)?.Gisa.Unregister(task, interrupt.Isc);
+            mdev?.ReadKvm(task)?.Gisa.Unregister(task, interrupt.Isc, mdev.Owner.Profile.Has(Quirk.SubclassesForgotten));
         if (interrupt.Nib != 0 && mdev is not null)
             await mdev.Vfio.Pins.UnpinAsync(task, interrupt.Nib);
         queue.SetInterrupt(task, mdev is null ? QueueInterrupt.None with { Nib = interrupt.Nib } : QueueInterrupt.None);

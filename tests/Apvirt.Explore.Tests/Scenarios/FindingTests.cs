@@ -22,6 +22,7 @@ public sealed class FindingTests
         { "f12-endless-reset", "F12", "V04" },
         { "f13-reset-does-not-filter", "F13", "I04 V03" },
         { "f17-binding-read-unlocked", "F17", "I26" },
+        { "f19-subclasses-forgotten", "F19", "I22" },
         { "f21-unexpected-code", "F21", "I21 I22" },
         { "offered-before-listed", "vfio-ap.md 8", "I15" },
     };

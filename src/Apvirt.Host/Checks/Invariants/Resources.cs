@@ -110,8 +110,30 @@ internal sealed class IscReferences() : Invariant("I22", "ISC references are tho
             {
                 if (counts[isc] != expected.GetValueOrDefault((machine, isc)))
                     context.Report($"VM {machine.Name} has {counts[isc]} references to ISC {isc}, expected {expected.GetValueOrDefault((machine, isc))}", machine.Gisa.LeakedBy);
-                if ((counts[isc] > 0) != ((machine.Gisa.AlertMask & (0x80 >> isc)) != 0))
-                    context.Report($"the alert mask of VM {machine.Name} is wrong for ISC {isc}", finding: null);
+                // Without a GISA nothing alerts.
+                if ((counts[isc] > 0 && machine.Gisa.Exists) != ((machine.Gisa.AlertMask & (0x80 >> isc)) != 0))
+                    context.Report($"the alert mask of VM {machine.Name} is wrong for ISC {isc}", machine.Gisa.LeakedBy);
+            }
+        }
+    }
+}
+
+/// <summary>I43: adapter interrupts are virtualised for the vCPUs of a VM if and only if it has a GISA.</summary>
+internal sealed class AivIffGisa() : Invariant("I43", "ECA.AIV of every vCPU if and only if the VM has a GISA", CheckPoint.Step)
+{
+    public override IReadOnlyList<string> DependsOn => ["vcpu.pv, ECA.AIV", "ISC refcount / alert mask", "kvm.pv"];
+
+    public override void Check(InvariantContext context)
+    {
+        foreach (GuestProcess guest in context.Host.Guests.List())
+        {
+            // One vCPU after another is changed.
+            if (guest.Machine.Protection.IsChangingVcpus || !guest.Machine.Options.HasAiv)
+                continue;
+            foreach (Vcpu vcpu in guest.Machine.Vcpus)
+            {
+                if (vcpu.IsAivActive != guest.Machine.Gisa.Exists && guest.Machine.Gisa.IsPossible)
+                    context.Report($"vCPU {vcpu.Index} of VM {guest.Name} has AIV {(vcpu.IsAivActive ? "on" : "off")}, and the VM has {(guest.Machine.Gisa.Exists ? "a" : "no")} GISA", finding: null);
             }
         }
     }
