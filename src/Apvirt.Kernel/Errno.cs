@@ -54,6 +54,8 @@ public enum Errno
     ENAMETOOLONG = 36,
     /// <summary>Too many levels of symbolic links.</summary>
     ELOOP = 40,
+    /// <summary>File descriptor in bad state.</summary>
+    EBADFD = 77,
     /// <summary>Too many users.</summary>
     EUSERS = 87,
     /// <summary>Operation not supported.</summary>
@@ -97,6 +99,7 @@ public static class ErrnoText
         Errno.ERANGE => "Numerical result out of range",
         Errno.ENAMETOOLONG => "File name too long",
         Errno.ELOOP => "Too many levels of symbolic links",
+        Errno.EBADFD => "File descriptor in bad state",
         Errno.EUSERS => "Too many users",
         Errno.EOPNOTSUPP => "Operation not supported",
         Errno.EADDRINUSE => "Address already in use",

@@ -25,6 +25,11 @@ public static class KvmGuards
         write: [new(Gisa.RefClass, gisa => gisa.RefLock)],
         exceptions: "the end of the VM");
 
+    /// <summary>The devices of a VM.</summary>
+    internal static GuardRule<VirtualMachine> Devices { get; } = new(
+        "kvm.devices",
+        write: [new(VirtualMachine.KvmClass, machine => machine.Lock)]);
+
     /// <summary>What a VM has of secure execution (I40).</summary>
     internal static GuardRule<VirtualMachine> SecureState { get; } = new(
         "kvm.pv",
@@ -37,5 +42,5 @@ public static class KvmGuards
         write: [new(Vcpu.VcpuClass, vcpu => vcpu.Mutex)]);
 
     /// <summary>All rules of the layer.</summary>
-    public static IReadOnlyList<GuardRule> All { get; } = [Apcb, PqapHook, Subclasses, SecureState, VcpuState];
+    public static IReadOnlyList<GuardRule> All { get; } = [Apcb, PqapHook, Subclasses, Devices, SecureState, VcpuState];
 }

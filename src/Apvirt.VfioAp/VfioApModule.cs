@@ -4,6 +4,7 @@ using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Vfio.Devices;
+using Apvirt.Vfio.Groups;
 using Apvirt.Vfio.Mdev;
 using Apvirt.VfioAp.Matrix;
 using Apvirt.VfioAp.Mdev;

@@ -29,6 +29,7 @@ public sealed class ErrnoTests
         { Errno.ERANGE, 34, "Numerical result out of range" },
         { Errno.ENAMETOOLONG, 36, "File name too long" },
         { Errno.ELOOP, 40, "Too many levels of symbolic links" },
+        { Errno.EBADFD, 77, "File descriptor in bad state" },
         { Errno.EUSERS, 87, "Too many users" },
         { Errno.EOPNOTSUPP, 95, "Operation not supported" },
         { Errno.EADDRINUSE, 98, "Address already in use" },

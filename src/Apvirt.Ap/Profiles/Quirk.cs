@@ -40,6 +40,14 @@ public enum Quirk
     SubclassesForgotten,
     /// <summary>A failed start of secure execution leaves its masks and areas.</summary>
     EnableFailureLeavesTraces,
+    /// <summary>An unmap holds the list of unmap listeners while it tells them.</summary>
+    ListenersHeldWhileTold,
+    /// <summary>A second bind of a device's own file takes the VM from the first.</summary>
+    SecondBindDropsVm,
+    /// <summary>Taking a file from a VM ends another VM's association too.</summary>
+    ForeignAssociationEnds,
+    /// <summary>The file of a group with an iommufd may be closed before its devices.</summary>
+    GroupMayCloseFirst,
     /// <summary>Long matrix texts are cut in the middle of a line.</summary>
     TextCutInLine,
 }

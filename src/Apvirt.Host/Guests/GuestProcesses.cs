@@ -74,23 +74,23 @@ public sealed class GuestProcesses
         MatrixMdev? mdev = uuid is null ? null : FindMdev(uuid);
         if (uuid is not null && mdev is null)
             return Errno.ENODEV;
-        Errno error = mdev?.Vfio.Group.Open() ?? Errno.Ok;
+        Errno error = mdev is null ? Errno.Ok : await mdev.Vfio.Group.OpenAsync(task);
         if (error != Errno.Ok)
             return error;
         GuestProcess? existing = Find(name);
         GuestProcess guest = existing
-            ?? new GuestProcess(name, new VirtualMachine(name, _host.ApBus.Configuration.HasApxa, options.Machine with { Ultravisor = _host.Ultravisor }));
+            ?? new GuestProcess(name, new VirtualMachine(name, _host.ApBus.Configuration.HasApxa, options.Machine with { Ultravisor = _host.Ultravisor }), _host.VfioAp.Matrix.Groups.Behaviour);
         if (existing is null && options.Machine.IsProtected)
             await guest.Machine.Protection.RunAsync(task, PvCommand.Enable, flags: 0, _host.Profile);
         if (mdev is not null)
             error = await guest.OpenAsync(task, mdev, options, device => Released(guest, device));
         if (error != Errno.Ok)
-            mdev!.Vfio.Group.Close();
+            await mdev!.Vfio.Group.CloseAsync(task);
         if (existing is not null)
             return error;
         if (error != Errno.Ok)
         {
-            guest.Machine.Put(task);
+            await guest.EndAsync(task);
             return error;
         }
         Touches(isWrite: true);
@@ -114,7 +114,7 @@ public sealed class GuestProcesses
             Touches(isWrite: true);
             lock (_gate)
                 _guests.Remove(name);
-            guest.Machine.Put(task);
+            await guest.EndAsync(task);
         }
         _management.Unlock(task);
         return guest is null ? Errno.ENODEV : Errno.Ok;

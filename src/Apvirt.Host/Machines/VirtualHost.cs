@@ -11,7 +11,9 @@ using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel;
 using Apvirt.Kvm.Protection;
+using Apvirt.Vfio;
 using Apvirt.Vfio.Devices;
+using Apvirt.Vfio.Groups;
 using Apvirt.Vfio.Mdev;
 using Apvirt.VfioAp;
 
@@ -95,13 +97,21 @@ public sealed class VirtualHost
         await bus.RegisterDriverAsync(task, new Cex4CardDriver(bus));
         await bus.RegisterDriverAsync(task, new Cex4QueueDriver(bus));
         VfioApModule vfioAp = await VfioApModule.LoadAsync(
-            task, bus, mdevBus, new VfioGroups(model.Tree), hardware.InstructionsFor(ApIssuer.VfioAp), setup.Profile);
+            task, bus, mdevBus, new VfioGroups(model.Tree, BehaviourOf(setup.Profile)), hardware.InstructionsFor(ApIssuer.VfioAp), setup.Profile);
         hardware.ClearResetCounters();
         return new VirtualHost(model, hardware, bus, mdevBus, vfioAp, setup.Profile)
         {
             Ultravisor = setup.HasSecureExecution ? new Ultravisor(setup.HasSecureAiv) : null,
         };
     }
+
+    private static VfioBehaviour BehaviourOf(Profile profile) => new()
+    {
+        HoldsListenersOverCallbacks = profile.Has(Quirk.ListenersHeldWhileTold),
+        CapturesBeforeCounting = profile.Has(Quirk.SecondBindDropsVm),
+        EndsForeignAssociation = profile.Has(Quirk.ForeignAssociationEnds),
+        GroupMayCloseFirst = profile.Has(Quirk.GroupMayCloseFirst),
+    };
 
     /// <summary>Changes the hardware's configuration and scans, as a notification from the channel subsystem makes the bus do.</summary>
     /// <param name="task">The task.</param>

@@ -253,7 +253,7 @@ internal static class TraceOperations
     private static async ValueTask<Answer> UnmapAsync(OperationContext c)
     {
         if (OpenMdev(c) is { } mdev)
-            await mdev.Vfio.UnmapAsync(c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"));
+            await mdev.Vfio.TellUnmapAsync(c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"));
         return Answer.Of(Errno.Ok);
     }
 

@@ -20,6 +20,7 @@ public sealed class VirtualMachine
     private int _references = 1;
     private Guarded<Apcb> _apcb;
     private Guarded<IPqapHook?> _pqapHook;
+    private Guarded<HashSet<string>> _devices = new(new HashSet<string>(StringComparer.Ordinal));
 
     /// <summary>Makes a VM with one reference, that of its file.</summary>
     /// <param name="name">Name for reports.</param>
@@ -133,6 +134,21 @@ public sealed class VirtualMachine
         AssertAlive(task, "its hook is set");
         _pqapHook.Write(task, this, KvmGuards.PqapHook, hook);
     }
+
+    /// <summary>Gives the VM a device that it can have one of.</summary>
+    /// <param name="task">The task, which holds kvm->lock.</param>
+    /// <param name="kind">What it is.</param>
+    /// <returns>False if it has one.</returns>
+    public bool TryAddDevice(KernelTask task, string kind)
+    {
+        HashSet<string> devices = _devices.Change(task, this, KvmGuards.Devices);
+        return devices.Add(kind);
+    }
+
+    /// <summary>Takes a device away.</summary>
+    /// <param name="task">The task, which holds kvm->lock.</param>
+    /// <param name="kind">What it is.</param>
+    public void RemoveDevice(KernelTask task, string kind) => _devices.Change(task, this, KvmGuards.Devices).Remove(kind);
 
     /// <summary>Whether an address is backed by guest memory.</summary>
     /// <param name="address">Guest address.</param>

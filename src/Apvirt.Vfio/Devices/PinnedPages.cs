@@ -2,7 +2,7 @@ using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
-using Apvirt.Kvm.Machines;
+using Apvirt.Vfio.Memory;
 
 namespace Apvirt.Vfio.Devices;
 
@@ -11,14 +11,16 @@ namespace Apvirt.Vfio.Devices;
 public sealed class PinnedPages(string name)
 {
     private const int PageShift = 12;
-    internal static readonly LockClass IommuClass = new("iommu->lock", LockKind.Mutex);
 
-    // L20, inside mdevs_lock. Guards _pages, _count and _machine.
-    internal KernelMutex Lock { get; } = new(IommuClass);
+    // While the device is closed: of the same class as the lock of a container.
+    private readonly KernelMutex _closed = new(Type1Iommu.IommuClass);
 
+    // The lock of the address space, inside mdevs_lock. Guards _pages and _count. Changes with _space, at open and close.
+    internal KernelMutex Lock => _space?.Lock ?? _closed;
+
+    private DmaSpace? _space;
     private Guarded<Dictionary<ulong, int>> _pages = new([]);
     private Guarded<int> _count;
-    private Guarded<VirtualMachine?> _machine;
 
     /// <inheritdoc/>
     public override string ToString() => name;
@@ -39,11 +41,13 @@ public sealed class PinnedPages(string name)
     /// <summary>Pins the page of an address for reading and writing.</summary>
     /// <param name="task">The pinning task.</param>
     /// <param name="iova">An address in the page.</param>
-    /// <returns>EINVAL if the device is not open or no memory is mapped there.</returns>
+    /// <returns>EINVAL if the device is not open, else what the address space answers.</returns>
     public async ValueTask<Errno> PinAsync(KernelTask task, ulong iova)
     {
-        await Lock.LockAsync(task);
-        Errno error = _machine.Read(task, this, VfioGuards.Pins)?.IsBacked(iova) == true ? Errno.Ok : Errno.EINVAL;
+        if (_space is not { } space)
+            return Errno.EINVAL;
+        await space.Lock.LockAsync(task);
+        Errno error = await space.CheckPinAsync(task, iova);
         if (error == Errno.Ok)
         {
             Dictionary<ulong, int> pages = _pages.Change(task, this, VfioGuards.Pins);
@@ -51,7 +55,7 @@ public sealed class PinnedPages(string name)
             pages[iova >> PageShift] = pins + 1;
             _count.Change(task, this, VfioGuards.Pins)++;
         }
-        Lock.Unlock(task);
+        space.Lock.Unlock(task);
         return error;
     }
 
@@ -60,7 +64,8 @@ public sealed class PinnedPages(string name)
     /// <param name="iova">An address in the page.</param>
     public async ValueTask UnpinAsync(KernelTask task, ulong iova)
     {
-        await Lock.LockAsync(task);
+        KernelMutex held = Lock;
+        await held.LockAsync(task);
         Dictionary<ulong, int> pages = _pages.Change(task, this, VfioGuards.Pins);
         if (pages.TryGetValue(iova >> PageShift, out int pins))
         {
@@ -70,28 +75,37 @@ public sealed class PinnedPages(string name)
             else
                 pages[iova >> PageShift] = pins - 1;
         }
-        Lock.Unlock(task);
+        held.Unlock(task);
     }
 
-    internal async ValueTask OpenAsync(KernelTask task, VirtualMachine? machine)
+    internal ValueTask OpenAsync(KernelTask task, DmaSpace? space)
     {
-        await Lock.LockAsync(task);
-        _machine.Write(task, this, VfioGuards.Pins, machine);
-        Lock.Unlock(task);
+        Touches(task);
+        _space = space;
+        return default;
     }
 
     // The container goes with the last open file, and with it whatever a driver forgot to unpin.
     internal async ValueTask CloseAsync(KernelTask task)
     {
-        await Lock.LockAsync(task);
+        Touches(task);
+        KernelMutex held = Lock;
+        await held.LockAsync(task);
         int count = _count.Read(task, this, VfioGuards.Pins);
         if (count != 0)
             task.Checks?.Violations.Add(new Violation(ViolationKind.Lifetime, "I21", $"a device is closed with {count} pages pinned", task.Name) { Finding = LeakedBy });
-        _machine.Write(task, this, VfioGuards.Pins, null);
         _pages.Change(task, this, VfioGuards.Pins).Clear();
         _count.Write(task, this, VfioGuards.Pins, 0);
         LeakedBy = null;
-        Lock.Unlock(task);
+        held.Unlock(task);
+        _space = null;
+    }
+
+    // The address space is changed under dev_set->lock, and used by whoever knows that the device is open.
+    private void Touches(KernelTask task)
+    {
+        if (task.HasPoints)
+            task.Runtime.Touched($"address space of {name}", isWrite: true);
     }
 
     /// <summary>The finding that predicts pages left over at the close; null if none is expected.</summary>

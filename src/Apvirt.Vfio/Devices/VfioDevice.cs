@@ -5,16 +5,18 @@ using Apvirt.Kernel.Logging;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 using Apvirt.Kvm.Machines;
+using Apvirt.Vfio.Groups;
+using Apvirt.Vfio.Memory;
 
 namespace Apvirt.Vfio.Devices;
 
 /// <summary>
-/// A device registered with VFIO, of the emulated kind: no DMA of its own, guest pages pinned on demand (vfio.md).
-/// The VM is captured at the first open, kept until the last close and given back then (M080, M081).
+/// A device registered with VFIO (vfio.md §2, §4). The VM is captured at the first open, kept until the last close and
+/// given back then (M080, M081).
 /// </summary>
 /// <remarks>
 /// Lifetimes: each open device file holds a registration; <see cref="UnregisterAsync"/> waits for all of them. Lock order:
-/// dev_set->lock, then whatever the driver takes at open and close.
+/// group_lock, dev_set->lock, then the container's locks and whatever the driver takes at open and close.
 /// </remarks>
 public sealed class VfioDevice
 {
@@ -28,16 +30,20 @@ public sealed class VfioDevice
     private int _registrations = 1;
     private bool _isOffered = true;
 
-    // L8. Guards _openCount and _kvm.
+    // L8. Guards _openCount, _kvm and _use.
     internal KernelMutex SetLock { get; } = new(SetClass);
 
     private Guarded<int> _openCount;
     private Guarded<VirtualMachine?> _kvm;
+    private Guarded<DeviceUse> _use;
+
+    // What the first open took for the device, and the last close gives back.
+    private readonly record struct DeviceUse(VfioContainer? Container, Type1Iommu? Iommu, IoasAccess? Access, bool KeepsGroupFile);
 
     /// <summary>Registers a device.</summary>
-    /// <param name="name">Name for reports.</param>
+    /// <param name="name">Name for reports, and by which its group finds it.</param>
     /// <param name="driver">Its driver.</param>
-    /// <param name="group">Its group.</param>
+    /// <param name="group">Its group; <see cref="OfferAsync"/> puts it there.</param>
     /// <param name="log">The kernel log.</param>
     public VfioDevice(string name, IVfioDriver driver, VfioGroup group, KernelLog log)
     {
@@ -48,10 +54,10 @@ public sealed class VfioDevice
         Pins = new PinnedPages(name);
     }
 
-    /// <summary>Name for reports.</summary>
+    /// <summary>Name for reports, and by which its group finds it.</summary>
     public string Name { get; }
 
-    /// <summary>The device's group, which holds nothing else.</summary>
+    /// <summary>The device's group.</summary>
     public VfioGroup Group { get; }
 
     /// <summary>Number of open device files.</summary>
@@ -63,52 +69,15 @@ public sealed class VfioDevice
     /// <summary>Guest pages that the device has pinned.</summary>
     public PinnedPages Pins { get; }
 
-    /// <summary>Opens a device file.</summary>
-    /// <param name="task">The opening task.</param>
-    /// <param name="machine">The VM that is associated with the group, null for none.</param>
-    /// <returns>ENODEV if the device is being unregistered, else what the driver answers.</returns>
-    public async ValueTask<Errno> OpenAsync(KernelTask task, VirtualMachine? machine)
-    {
-        Touches(task);
-        if (!TryRegister())
-            return Errno.ENODEV;
-        _unused.Duty!.Begin(task);
-        await SetLock.LockAsync(task);
-        Errno error = Errno.Ok;
-        if (_openCount.Read(task, this, VfioGuards.Opens) == 0)
-        {
-            VirtualMachine? captured = machine?.TryGet(task) == true ? machine : null;
-            _kvm.Write(task, this, VfioGuards.Opens, captured);
-            await Pins.OpenAsync(task, captured);
-            error = await _driver.OpenDeviceAsync(task);
-            if (error != Errno.Ok)
-                await ReleaseAsync(task);
-        }
-        if (error == Errno.Ok)
-            _openCount.Change(task, this, VfioGuards.Opens)++;
-        SetLock.Unlock(task);
-        if (error != Errno.Ok)
-            Unregister(task);
-        _unused.Duty.End(task);
-        return error;
-    }
+    /// <summary>Puts the device into its group, where it can be opened.</summary>
+    /// <param name="task">The task.</param>
+    public ValueTask OfferAsync(KernelTask task) => Group.AddAsync(task, this);
 
-    /// <summary>Closes a device file.</summary>
-    /// <param name="task">The closing task.</param>
-    public async ValueTask CloseAsync(KernelTask task)
-    {
-        _unused.Duty!.Begin(task);
-        await SetLock.LockAsync(task);
-        if (_openCount.Read(task, this, VfioGuards.Opens) == 1)
-        {
-            await _driver.CloseDeviceAsync(task);
-            await ReleaseAsync(task);
-        }
-        _openCount.Change(task, this, VfioGuards.Opens)--;
-        SetLock.Unlock(task);
-        Unregister(task);
-        _unused.Duty.End(task);
-    }
+    /// <summary>Opens the device's own file; it is of no use until it is bound (M094).</summary>
+    /// <param name="task">The task.</param>
+    /// <returns>ENODEV if the device is going.</returns>
+    public (Errno Error, VfioDeviceFile? File) OpenDirectly(KernelTask task) =>
+        TryRegister(task) ? (Errno.Ok, new VfioDeviceFile(this, group: null)) : (Errno.ENODEV, null);
 
     /// <summary>
     /// Takes the device out of VFIO: no new opens, then waits until every open file is closed, asking user space every
@@ -117,6 +86,7 @@ public sealed class VfioDevice
     /// <param name="task">The removing task.</param>
     public async ValueTask UnregisterAsync(KernelTask task)
     {
+        await Group.RemoveAsync(task, this);
         _isOffered = false;
         Unregister(task);
         bool interruptible = true;
@@ -136,7 +106,7 @@ public sealed class VfioDevice
     /// <param name="task">The unmapping task.</param>
     /// <param name="iova">First address.</param>
     /// <param name="length">Number of bytes.</param>
-    public ValueTask UnmapAsync(KernelTask task, ulong iova, ulong length)
+    public ValueTask TellUnmapAsync(KernelTask task, ulong iova, ulong length)
     {
         if (task.HasPoints)
         {
@@ -149,12 +119,180 @@ public sealed class VfioDevice
     /// <inheritdoc/>
     public override string ToString() => Name;
 
-    private bool TryRegister()
+    /// <summary>Holds the device against being unregistered.</summary>
+    internal bool TryRegister(KernelTask task)
     {
+        Touches(task);
         if (!_isOffered)
             return false;
         Interlocked.Increment(ref _registrations);
         return true;
+    }
+
+    /// <summary>Opens the device through its group, which has a registration for it.</summary>
+    internal async ValueTask<(Errno Error, VfioDeviceFile? File)> OpenInGroupAsync(KernelTask task)
+    {
+        _unused.Duty!.Begin(task);
+        await Group.Lock.LockAsync(task);
+        Errno error = await OpenLockedAsync(task);
+        Group.Lock.Unlock(task);
+        if (error != Errno.Ok)
+            Unregister(task);
+        _unused.Duty.End(task);
+        return error == Errno.Ok ? (error, new VfioDeviceFile(this, Group) { IsGranted = true }) : (error, null);
+    }
+
+    private async ValueTask<Errno> OpenLockedAsync(KernelTask task)
+    {
+        GroupState group = Group.Read(task);
+        if (group.Container is null && group.Iommufd is null)
+            return Errno.EINVAL;
+        await SetLock.LockAsync(task);
+        if (ReadOpens(task) == 0)
+            _kvm.Write(task, this, VfioGuards.Opens, Group.TryGetKvm(task));
+        Errno error = await AddUserAsync(task, group.Iommufd, throughGroup: true);
+        if (error == Errno.Ok && group.Iommufd is not null && ReadOpens(task) == 1)
+        {
+            error = await _use.Read(task, this, VfioGuards.Opens).Access!.ChangeAsync(task, group.Iommufd.Compatible);
+            if (error != Errno.Ok)
+                await RemoveUserAsync(task);
+        }
+        if (error != Errno.Ok && ReadOpens(task) == 0)
+            PutKvm(task);
+        SetLock.Unlock(task);
+        return error;
+    }
+
+    /// <summary>Binds the device's own file. The group's file is not open, and its lock not held.</summary>
+    internal async ValueTask<Errno> BindAsync(KernelTask task, VfioDeviceFile file, IommuFd? iommufd)
+    {
+        await SetLock.LockAsync(task);
+        Errno error = file.IsGranted ? Errno.EINVAL : iommufd is null ? Errno.EBADF : Errno.Ok;
+        if (error == Errno.Ok)
+        {
+            bool isBound = ReadOpens(task) > 0;
+            // F07: 6.12 finds out that the device is bound after it has taken the VM, and then lets go of that of the other.
+            if (!isBound || Group.Behaviour.CapturesBeforeCounting)
+                Capture(task, file);
+            error = isBound ? Errno.EINVAL : await AddUserAsync(task, iommufd, throughGroup: false);
+            if (error != Errno.Ok && (!isBound || Group.Behaviour.CapturesBeforeCounting))
+                PutKvm(task);
+            file.IsGranted = error == Errno.Ok;
+        }
+        SetLock.Unlock(task);
+        return error;
+    }
+
+    private void Capture(KernelTask task, VfioDeviceFile file)
+    {
+        string? finding = task.Finding;
+        if (ReadOpens(task) > 0)
+            task.Finding = "F07";
+        _kvm.Write(task, this, VfioGuards.Opens, file.TryGetKvm(task));
+        task.Finding = finding;
+    }
+
+    /// <summary>Attaches the device to an address space, in place of the one it has, or to none.</summary>
+    internal async ValueTask<Errno> AttachAsync(KernelTask task, Ioas? space)
+    {
+        await SetLock.LockAsync(task);
+        Errno error = _use.Read(task, this, VfioGuards.Opens).Access is { } access ? await access.ChangeAsync(task, space) : Errno.EINVAL;
+        SetLock.Unlock(task);
+        return error;
+    }
+
+    /// <summary>An open file is closed.</summary>
+    internal async ValueTask CloseAsync(KernelTask task, VfioDeviceFile file)
+    {
+        _unused.Duty!.Begin(task);
+        if (file.Group is not null)
+            await Group.Lock.LockAsync(task);
+        if (file.IsGranted)
+        {
+            await SetLock.LockAsync(task);
+            await RemoveUserAsync(task);
+            SetLock.Unlock(task);
+        }
+        file.IsGranted = false;
+        if (file.Group is not null)
+            Group.Lock.Unlock(task);
+        Unregister(task);
+        _unused.Duty.End(task);
+    }
+
+    private int ReadOpens(KernelTask task) => _openCount.Read(task, this, VfioGuards.Opens);
+
+    // The first user makes the driver open the device. What fails is taken back in the reverse order (M098).
+    private async ValueTask<Errno> AddUserAsync(KernelTask task, IommuFd? iommufd, bool throughGroup)
+    {
+        if (ReadOpens(task) > 0)
+        {
+            _openCount.Change(task, this, VfioGuards.Opens)++;
+            return Errno.Ok;
+        }
+        Errno error = iommufd is null ? await UseContainerAsync(task) : UseIommufd(task, throughGroup);
+        if (error != Errno.Ok)
+            return error;
+        DeviceUse use = _use.Read(task, this, VfioGuards.Opens);
+        if (throughGroup && use.KeepsGroupFile)
+            Group.Write(task, Group.Read(task) with { References = Group.Read(task).References + 1 });
+        await Pins.OpenAsync(task, (DmaSpace?)use.Iommu ?? use.Access);
+        error = await _driver.OpenDeviceAsync(task);
+        if (error == Errno.Ok)
+            _openCount.Change(task, this, VfioGuards.Opens)++;
+        else
+            await EndUseAsync(task);
+        return error;
+    }
+
+    private async ValueTask RemoveUserAsync(KernelTask task)
+    {
+        if (ReadOpens(task) == 1)
+        {
+            await _driver.CloseDeviceAsync(task);
+            await EndUseAsync(task);
+        }
+        if (--_openCount.Change(task, this, VfioGuards.Opens) == 0)
+            PutKvm(task);
+    }
+
+    private async ValueTask<Errno> UseContainerAsync(KernelTask task)
+    {
+        GroupState group = Group.Read(task);
+        if (await group.Container!.FindIommuAsync(task) is not { } iommu)
+            return Errno.EINVAL;
+        Group.Write(task, group with { ContainerUsers = group.ContainerUsers + 1 });
+        _use.Write(task, this, VfioGuards.Opens, new DeviceUse(group.Container, iommu, null, KeepsGroupFile: true));
+        await iommu.AddListenerAsync(task, this);
+        return Errno.Ok;
+    }
+
+    private Errno UseIommufd(KernelTask task, bool throughGroup)
+    {
+        _use.Write(task, this, VfioGuards.Opens, new DeviceUse(null, null, new IoasAccess(this), KeepsGroupFile: throughGroup && !Group.Behaviour.GroupMayCloseFirst));
+        return Errno.Ok;
+    }
+
+    private async ValueTask EndUseAsync(KernelTask task)
+    {
+        DeviceUse use = _use.Read(task, this, VfioGuards.Opens);
+        if (use.Access?.Space is not null)
+            await use.Access.ChangeAsync(task, null);
+        await Pins.CloseAsync(task);
+        if (use.Iommu is not null)
+            await use.Iommu.RemoveListenerAsync(task, this);
+        if (use.Container is not null)
+            Group.Write(task, Group.Read(task) with { ContainerUsers = Group.Read(task).ContainerUsers - 1 });
+        _use.Write(task, this, VfioGuards.Opens, default);
+        if (use.KeepsGroupFile)
+            await Group.PutFileAsync(task);
+    }
+
+    private void PutKvm(KernelTask task)
+    {
+        VirtualMachine? machine = _kvm.Read(task, this, VfioGuards.Opens);
+        _kvm.Write(task, this, VfioGuards.Opens, null);
+        machine?.Put(task);
     }
 
     // Registrations are counted without a lock.
@@ -169,13 +307,5 @@ public sealed class VfioDevice
         Touches(task);
         if (Interlocked.Decrement(ref _registrations) == 0)
             _unused.CompleteAll();
-    }
-
-    private async ValueTask ReleaseAsync(KernelTask task)
-    {
-        await Pins.CloseAsync(task);
-        VirtualMachine? machine = _kvm.Read(task, this, VfioGuards.Opens);
-        _kvm.Write(task, this, VfioGuards.Opens, null);
-        machine?.Put(task);
     }
 }

@@ -9,6 +9,7 @@ using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
+using Apvirt.Vfio.Groups;
 using Apvirt.VfioAp.Mdev;
 using Apvirt.VfioAp.Queues;
 

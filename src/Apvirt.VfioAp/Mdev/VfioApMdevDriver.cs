@@ -34,16 +34,19 @@ public sealed class VfioApMdevDriver : MdevDriver
         // Whoever opens a device that is not on the list yet has a guest that a queue's probe does not find.
         bool isOfferedFirst = _matrix.Profile.Has(Quirk.OfferedBeforeListed);
         if (isOfferedFirst)
-            Offer(mdev);
+            await OfferAsync(task, mdev);
         await mdev.PublishAsync(task);
         if (!isOfferedFirst)
-            Offer(mdev);
+            await OfferAsync(task, mdev);
         mdev.AddDriverAttributes(task, MdevAttributes.Table);
         return Errno.Ok;
     }
 
-    private void Offer(MatrixMdev mdev) =>
+    private ValueTask OfferAsync(KernelTask task, MatrixMdev mdev)
+    {
         mdev.Vfio = new VfioDevice($"vfio_ap_mdev {mdev.Name}", mdev, _matrix.Groups.Create(mdev), mdev.Model.Log);
+        return mdev.Vfio.OfferAsync(task);
+    }
 
     /// <inheritdoc/>
     public override async ValueTask RemoveAsync(KernelTask task, Device device)

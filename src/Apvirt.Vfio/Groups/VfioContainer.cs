@@ -1,0 +1,99 @@
+using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Vfio.Memory;
+
+namespace Apvirt.Vfio.Groups;
+
+/// <summary>An open /dev/vfio/vfio: groups that share their mappings (vfio.md §3).</summary>
+public sealed class VfioContainer
+{
+    internal static readonly LockClass ContainerClass = new("container group_lock", LockKind.RwSemaphore);
+
+    private readonly VfioBehaviour _behaviour;
+
+    // L11, inside group_lock. Guards _groups and _iommu.
+    internal KernelRwSemaphore Lock { get; } = new(ContainerClass);
+
+    private Guarded<List<VfioGroup>> _groups = new([]);
+    private Guarded<Type1Iommu?> _iommu;
+
+    /// <summary>Opens a container.</summary>
+    /// <param name="behaviour">What is done otherwise than it should be.</param>
+    public VfioContainer(VfioBehaviour behaviour) => _behaviour = behaviour;
+
+    /// <summary>The IOMMU driver, for observers; null while none is set.</summary>
+    public Type1Iommu? Iommu => _iommu.Peek;
+
+    /// <summary>The groups, for observers.</summary>
+    public IReadOnlyList<VfioGroup> Groups => _groups.Peek;
+
+    /// <summary>VFIO_SET_IOMMU.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="version">1 or 2.</param>
+    /// <returns>EINVAL without groups or if one is set, ENODEV for a driver that there is not.</returns>
+    public async ValueTask<Errno> SetIommuAsync(KernelTask task, int version)
+    {
+        await Lock.LockWriteAsync(task);
+        Errno error = _groups.Read(task, this, VfioGuards.Container).Count == 0 || _iommu.Read(task, this, VfioGuards.Container) is not null ? Errno.EINVAL
+            : version is not (1 or 2) ? Errno.ENODEV
+            : Errno.Ok;
+        if (error == Errno.Ok)
+            _iommu.Write(task, this, VfioGuards.Container, new Type1Iommu(version, _behaviour));
+        Lock.UnlockWrite(task);
+        return error;
+    }
+
+    /// <summary>Maps a range.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">First address.</param>
+    /// <param name="length">Number of bytes.</param>
+    /// <param name="protection">What a device may do.</param>
+    /// <returns>EINVAL without an IOMMU driver, else as <see cref="Type1Iommu.MapAsync"/>.</returns>
+    public async ValueTask<Errno> MapAsync(KernelTask task, ulong iova, ulong length, MapProtection protection) =>
+        await FindIommuAsync(task) is { } iommu ? await iommu.MapAsync(task, iova, length, protection) : Errno.EINVAL;
+
+    /// <summary>Unmaps a range.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">First address.</param>
+    /// <param name="length">Number of bytes.</param>
+    /// <returns>EINVAL without an IOMMU driver, else as <see cref="Type1Iommu.UnmapAsync"/>.</returns>
+    public async ValueTask<Errno> UnmapAsync(KernelTask task, ulong iova, ulong length) =>
+        await FindIommuAsync(task) is { } iommu ? await iommu.UnmapAsync(task, iova, length) : Errno.EINVAL;
+
+    internal async ValueTask<Type1Iommu?> FindIommuAsync(KernelTask task)
+    {
+        await Lock.LockReadAsync(task);
+        Type1Iommu? iommu = _iommu.Read(task, this, VfioGuards.Container);
+        Lock.UnlockRead(task);
+        return iommu;
+    }
+
+    /// <summary>A group joins: a physical one claims its DMA (M097), and groups without an IOMMU keep to themselves.</summary>
+    internal async ValueTask<Errno> AttachAsync(KernelTask task, VfioGroup group)
+    {
+        await Lock.LockWriteAsync(task);
+        List<VfioGroup> groups = _groups.Change(task, this, VfioGuards.Container);
+        Errno error = groups.Exists(other => (other.Kind == GroupKind.NoIommu) != (group.Kind == GroupKind.NoIommu)) ? Errno.EPERM
+            : group.Kind == GroupKind.Physical ? group.ClaimDma()
+            : Errno.Ok;
+        if (error == Errno.Ok)
+            groups.Add(group);
+        Lock.UnlockWrite(task);
+        return error;
+    }
+
+    /// <summary>A group leaves; with the last one goes the IOMMU driver.</summary>
+    internal async ValueTask DetachAsync(KernelTask task, VfioGroup group)
+    {
+        await Lock.LockWriteAsync(task);
+        List<VfioGroup> groups = _groups.Change(task, this, VfioGuards.Container);
+        groups.Remove(group);
+        if (group.Kind == GroupKind.Physical)
+            group.ReleaseDma();
+        if (groups.Count == 0)
+            _iommu.Write(task, this, VfioGuards.Container, null);
+        Lock.UnlockWrite(task);
+    }
+}

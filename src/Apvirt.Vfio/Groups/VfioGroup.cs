@@ -1,0 +1,268 @@
+using System.Globalization;
+using Apvirt.Devices.Core;
+using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kvm.Machines;
+using Apvirt.Vfio.Devices;
+using Apvirt.Vfio.Kvm;
+using Apvirt.Vfio.Memory;
+
+namespace Apvirt.Vfio.Groups;
+
+/// <summary>What stands behind the devices of a group.</summary>
+public enum GroupKind
+{
+    /// <summary>An IOMMU: the group owns the DMA of its devices while it is in use.</summary>
+    Physical,
+    /// <summary>Nothing: the devices do no DMA of their own.</summary>
+    Emulated,
+    /// <summary>Nothing, although they do DMA; for the privileged only.</summary>
+    NoIommu,
+}
+
+/// <summary>What a group is used for.</summary>
+/// <param name="IsOpen">Whether its file is open, or kept by open devices.</param>
+/// <param name="References">To the file: its descriptor, and devices that are open through it.</param>
+/// <param name="Container">The container; null if none.</param>
+/// <param name="ContainerUsers">1 for the container itself, and 1 for each open device (I33).</param>
+/// <param name="Iommufd">The iommufd instead of a container; null if none.</param>
+/// <param name="DirectOpens">Devices of the group that are bound by their own files.</param>
+internal readonly record struct GroupState(bool IsOpen, int References, VfioContainer? Container, int ContainerUsers, IommuFd? Iommufd, int DirectOpens);
+
+/// <summary>A group of devices and its files below <c>/sys/kernel/iommu_groups</c> (vfio.md §3, sysfs.md §7).</summary>
+/// <remarks>
+/// Lock order: group_lock, then dev_set->lock, the container's locks, or group.device_lock; kvm_ref_lock is a leaf. The
+/// group has no reference to its VM (R1): the pointer may become null at any time.
+/// </remarks>
+public sealed class VfioGroup : SysfsDirectory, IKvmFile
+{
+    internal static readonly LockClass GroupClass = new("group_lock", LockKind.Mutex);
+    internal static readonly LockClass ListClass = new("group.device_lock", LockKind.Mutex);
+    internal static readonly LockClass ReferenceClass = new("kvm_ref_lock", LockKind.Spin);
+
+    private static readonly AttributeTable Table = new(
+    [
+        new SysfsAttribute<VfioGroup>("name", (_, text) => text.Append("vfio-noiommu\n"u8)),
+        new SysfsAttribute<VfioGroup>("reserved_regions", (_, _) => { }),
+        new SysfsAttribute<VfioGroup>("type", (_, text) => text.Append("unknown\n"u8), SysfsMode.ReadWrite),
+    ]);
+
+    // group_lock, L7. Guards _state.
+    internal KernelMutex Lock { get; } = new(GroupClass);
+
+    private Guarded<GroupState> _state;
+
+    // group.device_lock, L9. Guards _devices.
+    internal KernelMutex ListLock { get; } = new(ListClass);
+
+    private Guarded<List<VfioDevice>> _devices = new([]);
+
+    // kvm_ref_lock, L10, a leaf. Guards _kvm.
+    internal KernelSpinLock ReferenceLock { get; } = new(ReferenceClass);
+
+    private Guarded<VirtualMachine?> _kvm;
+
+    internal VfioGroup(SysfsDirectory parent, int number, Device device, GroupKind kind, VfioBehaviour behaviour)
+        : base(number.ToString(CultureInfo.InvariantCulture), parent)
+    {
+        Number = number;
+        Kind = kind;
+        Behaviour = behaviour;
+        AddDirectory("devices").AddLink(device.Name, device);
+    }
+
+    /// <summary>Number of the group: /dev/vfio/N.</summary>
+    public int Number { get; }
+
+    /// <summary>What stands behind its devices.</summary>
+    public GroupKind Kind { get; }
+
+    /// <summary>What is done otherwise than it should be.</summary>
+    internal VfioBehaviour Behaviour { get; }
+
+    /// <summary>How often the DMA of a physical group was claimed and not given back; 0 or 1.</summary>
+    public int DmaClaims { get; private set; }
+
+    /// <summary>Whether the file is open, or kept by open devices; for observers.</summary>
+    public bool IsOpen => _state.Peek.IsOpen;
+
+    /// <summary>The container, for observers.</summary>
+    public VfioContainer? Container => _state.Peek.Container;
+
+    /// <summary>Users of the container, for observers (I33).</summary>
+    public int ContainerUsers => _state.Peek.ContainerUsers;
+
+    /// <summary>Devices bound by their own files, for observers (I32).</summary>
+    public int DirectOpens => _state.Peek.DirectOpens;
+
+    /// <summary>The VM of the group, for observers.</summary>
+    public VirtualMachine? Kvm => _kvm.Peek;
+
+    /// <inheritdoc/>
+    public override AttributeTable Attributes => Table;
+
+    /// <summary>Opens /dev/vfio/N.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="isPrivileged">Whether the caller may use devices without an IOMMU.</param>
+    /// <returns>ENODEV without devices, EPERM without privilege, EBUSY if it is open or a device of it is in direct use.</returns>
+    public async ValueTask<Errno> OpenAsync(KernelTask task, bool isPrivileged = true)
+    {
+        await Lock.LockAsync(task);
+        GroupState state = Read(task);
+        await ListLock.LockAsync(task);
+        bool hasDevices = _devices.Read(task, this, VfioGuards.GroupDevices).Count > 0;
+        ListLock.Unlock(task);
+        Errno error = !hasDevices ? Errno.ENODEV
+            : Kind == GroupKind.NoIommu && !isPrivileged ? Errno.EPERM
+            : state.DirectOpens > 0 || state.IsOpen ? Errno.EBUSY
+            : Errno.Ok;
+        if (error == Errno.Ok)
+            Write(task, state with { IsOpen = true, References = 1 });
+        Lock.Unlock(task);
+        return error;
+    }
+
+    /// <summary>Closes the descriptor of the file; open devices keep the file (M100).</summary>
+    /// <param name="task">The task.</param>
+    public async ValueTask CloseAsync(KernelTask task)
+    {
+        await Lock.LockAsync(task);
+        await PutFileAsync(task);
+        Lock.Unlock(task);
+    }
+
+    /// <summary>VFIO_GROUP_SET_CONTAINER.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="file">A container or an iommufd; null for a descriptor that is not open.</param>
+    /// <returns>EBADF, EINVAL if it has one, ENODEV without devices, EBADFD for another file, EPERM for a mixture, what claiming DMA answers.</returns>
+    public async ValueTask<Errno> SetContainerAsync(KernelTask task, object? file)
+    {
+        if (file is null)
+            return Errno.EBADF;
+        await Lock.LockAsync(task);
+        Errno error = await SetContainerLockedAsync(task, file);
+        Lock.Unlock(task);
+        return error;
+    }
+
+    private async ValueTask<Errno> SetContainerLockedAsync(KernelTask task, object file)
+    {
+        GroupState state = Read(task);
+        if (state.Container is not null || state.Iommufd is not null)
+            return Errno.EINVAL;
+        switch (file)
+        {
+            case VfioContainer container:
+                Errno error = await container.AttachAsync(task, this);
+                if (error == Errno.Ok)
+                    Write(task, Read(task) with { Container = container, ContainerUsers = 1 });
+                return error;
+            case IommuFd iommufd:
+                Write(task, state with { Iommufd = iommufd });
+                return Errno.Ok;
+            default:
+                return Errno.EBADFD;
+        }
+    }
+
+    /// <summary>VFIO_GROUP_UNSET_CONTAINER.</summary>
+    /// <param name="task">The task.</param>
+    /// <returns>EINVAL if it has none, EBUSY while devices are open.</returns>
+    public async ValueTask<Errno> UnsetContainerAsync(KernelTask task)
+    {
+        await Lock.LockAsync(task);
+        GroupState state = Read(task);
+        Errno error = state.Container is null && state.Iommufd is null ? Errno.EINVAL
+            : state.Container is not null && state.ContainerUsers != 1 ? Errno.EBUSY
+            : Errno.Ok;
+        if (error == Errno.Ok)
+            await DetachAsync(task);
+        Lock.Unlock(task);
+        return error;
+    }
+
+    /// <summary>VFIO_GROUP_GET_DEVICE_FD: opens a device of the group.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="name">Name of the device.</param>
+    /// <returns>ENODEV if there is none or it is going, else what opening it answers.</returns>
+    public async ValueTask<(Errno Error, VfioDeviceFile? File)> GetDeviceAsync(KernelTask task, string name)
+    {
+        await ListLock.LockAsync(task);
+        VfioDevice? device = _devices.Read(task, this, VfioGuards.GroupDevices).Find(d => string.Equals(d.Name, name, StringComparison.Ordinal));
+        if (device?.TryRegister(task) == false)
+            device = null;
+        ListLock.Unlock(task);
+        return device is null ? (Errno.ENODEV, null) : await device.OpenInGroupAsync(task);
+    }
+
+    /// <inheritdoc/>
+    public void SetKvm(KernelTask task, VirtualMachine? machine)
+    {
+        using KernelSpinLock.Section section = ReferenceLock.Lock(task);
+        _kvm.Write(task, this, VfioGuards.GroupKvm, machine);
+    }
+
+    /// <inheritdoc/>
+    public void EndKvm(KernelTask task, VirtualMachine machine)
+    {
+        using KernelSpinLock.Section section = ReferenceLock.Lock(task);
+        if (Behaviour.EndsForeignAssociation || _kvm.Read(task, this, VfioGuards.GroupKvm) == machine)
+            _kvm.Write(task, this, VfioGuards.GroupKvm, null);
+    }
+
+    /// <summary>The group's VM with a reference, if it has one that lives (R3).</summary>
+    internal VirtualMachine? TryGetKvm(KernelTask task)
+    {
+        using KernelSpinLock.Section section = ReferenceLock.Lock(task);
+        return _kvm.Read(task, this, VfioGuards.GroupKvm) is { } machine && machine.TryGet(task) ? machine : null;
+    }
+
+    internal GroupState Read(KernelTask task) => _state.Read(task, this, VfioGuards.Group);
+
+    internal void Write(KernelTask task, GroupState state) => _state.Write(task, this, VfioGuards.Group, state);
+
+    internal async ValueTask AddAsync(KernelTask task, VfioDevice device)
+    {
+        await ListLock.LockAsync(task);
+        _devices.Change(task, this, VfioGuards.GroupDevices).Add(device);
+        ListLock.Unlock(task);
+    }
+
+    internal async ValueTask RemoveAsync(KernelTask task, VfioDevice device)
+    {
+        await ListLock.LockAsync(task);
+        _devices.Change(task, this, VfioGuards.GroupDevices).Remove(device);
+        ListLock.Unlock(task);
+    }
+
+    /// <summary>Gives a reference to the file back, with group_lock held; with the last one the file is released.</summary>
+    internal async ValueTask PutFileAsync(KernelTask task)
+    {
+        GroupState state = Read(task);
+        Write(task, state with { References = state.References - 1 });
+        if (state.References > 1)
+            return;
+        if (state.Container is not null || state.Iommufd is not null)
+            await DetachAsync(task);
+        Write(task, Read(task) with { IsOpen = false });
+    }
+
+    internal Errno ClaimDma()
+    {
+        DmaClaims++;
+        return Errno.Ok;
+    }
+
+    internal void ReleaseDma() => DmaClaims--;
+
+    private async ValueTask DetachAsync(KernelTask task)
+    {
+        GroupState state = Read(task);
+        if (state.Container is not null)
+            await state.Container.DetachAsync(task, this);
+        Write(task, Read(task) with { Container = null, ContainerUsers = 0, Iommufd = null });
+    }
+}

@@ -1,0 +1,53 @@
+using Apvirt.Kernel;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.Vfio.Memory;
+
+/// <summary>Where the guest pages are that an emulated device pins: the mappings of a container, or of an IOAS (vfio.md §7).</summary>
+public abstract class DmaSpace
+{
+    private protected const int PageShift = 12;
+    private protected const ulong PageMask = (1UL << PageShift) - 1;
+
+    private protected DmaSpace(LockClass lockClass) => Lock = new KernelMutex(lockClass);
+
+    /// <summary>Guards the mappings and the pins in them.</summary>
+    internal KernelMutex Lock { get; }
+
+    /// <summary>Whether a page can be pinned for reading and writing. Called under <see cref="Lock"/>.</summary>
+    /// <param name="task">The pinning task.</param>
+    /// <param name="iova">An address in the page.</param>
+    internal abstract ValueTask<Errno> CheckPinAsync(KernelTask task, ulong iova);
+}
+
+/// <summary>Whether a device may write where it reads.</summary>
+[Flags]
+public enum MapProtection
+{
+    /// <summary>Neither; no mapping has this.</summary>
+    None = 0,
+    /// <summary>It may read.</summary>
+    Read = 1,
+    /// <summary>It may write.</summary>
+    Write = 2,
+}
+
+/// <summary>A range of addresses that user space has mapped.</summary>
+/// <param name="Iova">First address.</param>
+/// <param name="Length">Number of bytes.</param>
+/// <param name="Protection">What a device may do.</param>
+public sealed record Mapping(ulong Iova, ulong Length, MapProtection Protection)
+{
+    /// <summary>Last address.</summary>
+    public ulong Last => Iova + Length - 1;
+
+    /// <summary>Whether it has an address.</summary>
+    /// <param name="iova">The address.</param>
+    public bool Has(ulong iova) => iova >= Iova && iova - Iova < Length;
+
+    /// <summary>Whether it shares an address with a range.</summary>
+    /// <param name="iova">First address.</param>
+    /// <param name="length">Number of bytes, not 0.</param>
+    public bool Meets(ulong iova, ulong length) => Iova <= iova + (length - 1) && iova <= Last;
+}

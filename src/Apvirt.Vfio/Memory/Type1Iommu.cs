@@ -1,0 +1,156 @@
+using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Vfio.Devices;
+
+namespace Apvirt.Vfio.Memory;
+
+/// <summary>The type1 IOMMU driver of a container: mappings, and who must be told before they go (vfio.md §7, §8).</summary>
+/// <remarks>Lock order: iommu->lock, then device_list_lock. Neither is held while a device is told.</remarks>
+public sealed class Type1Iommu : DmaSpace
+{
+    internal static readonly LockClass IommuClass = new("iommu->lock", LockKind.Mutex);
+    internal static readonly LockClass ListClass = new("device_list_lock", LockKind.Mutex);
+    private const int RoundsMax = 10;
+
+    private readonly VfioBehaviour _behaviour;
+
+    // iommu->lock, L20. Guards _mappings.
+    private Guarded<List<Mapping>> _mappings = new([]);
+
+    // device_list_lock, L21. With iommu->lock it guards _listeners.
+    internal KernelMutex ListLock { get; } = new(ListClass);
+
+    private Guarded<List<VfioDevice>> _listeners = new([]);
+
+    internal Type1Iommu(int version, VfioBehaviour behaviour) : base(IommuClass)
+    {
+        Version = version;
+        _behaviour = behaviour;
+    }
+
+    /// <summary>1, or 2 in which a mapping goes as a whole.</summary>
+    public int Version { get; }
+
+    /// <summary>The mappings, for observers.</summary>
+    public IReadOnlyList<Mapping> Mappings => _mappings.Peek;
+
+    /// <summary>Maps a range.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">First address, of a page.</param>
+    /// <param name="length">Number of bytes, whole pages.</param>
+    /// <param name="protection">What a device may do.</param>
+    /// <returns>EINVAL for a range that is none or nothing to be done with it, EEXIST if a part is mapped.</returns>
+    public async ValueTask<Errno> MapAsync(KernelTask task, ulong iova, ulong length, MapProtection protection)
+    {
+        if (!IsRange(iova, length) || protection == MapProtection.None)
+            return Errno.EINVAL;
+        await Lock.LockAsync(task);
+        List<Mapping> mappings = _mappings.Change(task, this, VfioGuards.Mappings);
+        bool isFree = !mappings.Exists(mapping => mapping.Meets(iova, length));
+        if (isFree)
+            mappings.Add(new Mapping(iova, length, protection));
+        Lock.Unlock(task);
+        return isFree ? Errno.Ok : Errno.EEXIST;
+    }
+
+    /// <summary>Unmaps a range. When it returns no device has a page of the range pinned.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">First address, of a page.</param>
+    /// <param name="length">Number of bytes, whole pages.</param>
+    /// <returns>EINVAL for a range that is none, or in version 2 for one that begins or ends within a mapping.</returns>
+    public async ValueTask<Errno> UnmapAsync(KernelTask task, ulong iova, ulong length)
+    {
+        if (!IsRange(iova, length))
+            return Errno.EINVAL;
+        await Lock.LockAsync(task);
+        bool bisects = Version > 1 && _mappings.Read(task, this, VfioGuards.Mappings).Exists(
+            mapping => mapping.Meets(iova, length) && (mapping.Iova < iova || mapping.Last > iova + (length - 1)));
+        if (bisects)
+        {
+            Lock.Unlock(task);
+            return Errno.EINVAL;
+        }
+        int rounds = 0;
+        while (_mappings.Read(task, this, VfioGuards.Mappings).Find(mapping => mapping.Meets(iova, length)) is { } next)
+        {
+            if (!IsPinned(task, next))
+            {
+                _mappings.Change(task, this, VfioGuards.Mappings).Remove(next);
+                rounds = 0;
+                continue;
+            }
+            if (++rounds > RoundsMax)
+            {
+                task.Checks?.Violations.Add(new Violation(ViolationKind.Lifetime, "I23", $"pages from {next.Iova:x} on are still pinned after {RoundsMax} rounds of telling", task.Name));
+                break;
+            }
+            await TellAsync(task, next);
+        }
+        Lock.Unlock(task);
+        return Errno.Ok;
+    }
+
+    internal override ValueTask<Errno> CheckPinAsync(KernelTask task, ulong iova) => new(
+        Version == 1 ? Errno.EACCES
+        : _listeners.Read(task, this, VfioGuards.Listeners).Count == 0 ? Errno.EINVAL
+        : _mappings.Read(task, this, VfioGuards.Mappings).Find(mapping => mapping.Has(iova)) is not { } mapping ? Errno.EINVAL
+        : mapping.Protection.HasFlag(MapProtection.Write) ? Errno.Ok
+        : Errno.EPERM);
+
+    internal async ValueTask AddListenerAsync(KernelTask task, VfioDevice device)
+    {
+        await LockListAsync(task);
+        _listeners.Change(task, this, VfioGuards.Listeners).Add(device);
+        UnlockList(task);
+    }
+
+    internal async ValueTask RemoveListenerAsync(KernelTask task, VfioDevice device)
+    {
+        await LockListAsync(task);
+        _listeners.Change(task, this, VfioGuards.Listeners).Remove(device);
+        UnlockList(task);
+    }
+
+    private static bool IsRange(ulong iova, ulong length) =>
+        length != 0 && ((iova | length) & PageMask) == 0 && iova + (length - 1) >= iova;
+
+    private async ValueTask LockListAsync(KernelTask task)
+    {
+        await Lock.LockAsync(task);
+        await ListLock.LockAsync(task);
+    }
+
+    private void UnlockList(KernelTask task)
+    {
+        ListLock.Unlock(task);
+        Lock.Unlock(task);
+    }
+
+    private bool IsPinned(KernelTask task, Mapping mapping) =>
+        _listeners.Read(task, this, VfioGuards.Listeners).Exists(device => device.Pins.IsAnyPinned(mapping.Iova, mapping.Length));
+
+    // Who is told unpins, which takes iommu->lock. In 6.12 the list stays locked meanwhile (F01).
+    private async ValueTask TellAsync(KernelTask task, Mapping mapping)
+    {
+        VfioDevice[] listeners = [.. _listeners.Read(task, this, VfioGuards.Listeners)];
+        if (!_behaviour.HoldsListenersOverCallbacks)
+        {
+            Lock.Unlock(task);
+            foreach (VfioDevice device in listeners)
+                await device.TellUnmapAsync(task, mapping.Iova, mapping.Length);
+            await Lock.LockAsync(task);
+            return;
+        }
+        await ListLock.LockAsync(task);
+        Lock.Unlock(task);
+        string? finding = task.Finding;
+        task.Finding = "F01";
+        foreach (VfioDevice device in listeners)
+            await device.TellUnmapAsync(task, mapping.Iova, mapping.Length);
+        ListLock.Unlock(task);
+        task.Finding = finding;
+        await Lock.LockAsync(task);
+    }
+}
