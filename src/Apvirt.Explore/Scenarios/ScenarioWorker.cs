@@ -16,6 +16,7 @@ namespace Apvirt.Explore.Scenarios;
 internal sealed class ScenarioWorker
 {
     private const string NeverEnds = "never ends";
+    private const string ListenersLock = "device_list_lock";
 
     private readonly Scenario _scenario;
     private readonly MachineSetup _setup;
@@ -59,16 +60,21 @@ internal sealed class ScenarioWorker
     /// <summary>Classes of the locks that tasks were seen to wait for in a circle, in alphabetical order.</summary>
     internal Dictionary<string, string[]> Circles { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>The outcomes of all orders of the operations; null if there are more orders than that.</summary>
+    /// <summary>
+    /// The outcomes of all orders of the operations; null if there are more orders than that, or others see states between
+    /// the steps of an operation by design.
+    /// </summary>
     /// <param name="scenario">The scenario.</param>
     /// <param name="ordersMax">The most orders to look at.</param>
     internal static HashSet<string>? Explained(Scenario scenario, int ordersMax)
     {
+        ScenarioWorker worker = new(scenario, explained: null);
+        if (worker._operations.Any(operations => Array.Exists(operations, operation => operation.IsSeveralSteps)))
+            return null;
         (int Task, int Operation)[] all = [.. scenario.Tasks.SelectMany((task, t) => task.Operations.Select((_, o) => (t, o)))];
         int[][] orders = [.. OperationOrders.All(all.Length, (one, other) => all[one].Task == all[other].Task && all[one].Operation < all[other].Operation).Take(ordersMax + 1)];
         if (orders.Length > ordersMax)
             return null;
-        ScenarioWorker worker = new(scenario, explained: null);
         HashSet<string> explained = new(StringComparer.Ordinal);
         foreach (int[] order in orders)
         {
@@ -164,13 +170,18 @@ internal sealed class ScenarioWorker
         if (unfinished != 0)
         {
             SteppedTask[] waiting = [.. Program.Runtime.Tasks.Where(task => (unfinished >> task.Index & 1) != 0)];
+            string? finding = null;
             foreach (string[] circle in WaitCycles.Find(waiting))
+            {
                 Circles[string.Join(' ', circle)] = circle;
+                if (circle.Contains(ListenersLock) && _scenario.Profile.Has(Quirk.ListenersHeldWhileTold))
+                    finding = Quirk.ListenersHeldWhileTold.Finding();
+            }
             Report();
             if (Program.Runtime.GaveUpOnTime)
                 Add("V04", "never ends: " + string.Join(", ", waiting.Select(task => task.Task.Name)), _scenario.Profile.Has(Quirk.EndlessReset) ? Quirk.EndlessReset.Finding() : null, schedule, locks: null);
             else
-                Add("V01", "deadlock: " + WaitCycles.Describe(waiting), finding: null, schedule, locks: null);
+                Add("V01", "deadlock: " + WaitCycles.Describe(waiting), finding, schedule, locks: null);
             return;
         }
         _host.Checks!.Ended(_boot, Errno.Ok, writesBefore: null);

@@ -23,6 +23,6 @@ public static class GuardTable
 
     /// <summary>The bits of fields by their names; all if none is named.</summary>
     /// <param name="fields">Names of fields.</param>
-    internal static ulong BitsOf(IReadOnlyList<string> fields) =>
-        fields.Count == 0 ? ulong.MaxValue : All.Where(rule => fields.Contains(rule.Field)).Aggregate(0UL, (bits, rule) => bits | BitOf(rule));
+    internal static ulong BitsOf(IReadOnlyList<string> fields) => fields.Count == 0 ? ulong.MaxValue
+        : fields.Aggregate(0UL, (bits, field) => bits | BitOf(All.FirstOrDefault(rule => rule.Field == field) ?? throw new ArgumentException($"no rule guards \"{field}\"", nameof(fields))));
 }

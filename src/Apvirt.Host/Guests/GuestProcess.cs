@@ -16,12 +16,19 @@ namespace Apvirt.Host.Guests;
 /// </summary>
 public sealed class GuestProcess
 {
+    private const ulong PageMask = 0xfff;
+
     private readonly VfioBehaviour _behaviour;
 
     // Replaced whole, so that whoever looks sees one state. Changed by one manager at a time.
     private OpenDevice[] _devices = [];
 
     private KvmVfioDevice? _kvmDevice;
+    private IommuFd? _iommufd;
+    private bool _hasVm = true;
+
+    // Files beyond the one of each device, by the name that user space gives them.
+    private readonly Dictionary<string, VfioDeviceFile> _files = new(StringComparer.Ordinal);
 
     private sealed record OpenDevice(MatrixMdev Mdev, VfioDeviceFile File);
 
@@ -56,7 +63,7 @@ public sealed class GuestProcess
         if (error == Errno.Ok && Container.Iommu is null)
             error = await MapMemoryAsync(task, Container);
         if (error == Errno.Ok && options.AssociatesKvm)
-            error = await AssociateAsync(task, group);
+            error = await AssociateAsync(task, group, isAdded: true);
         VfioDeviceFile? file = null;
         if (error == Errno.Ok)
             (error, file) = await group.GetDeviceAsync(task, mdev.Vfio.Name);
@@ -89,9 +96,109 @@ public sealed class GuestProcess
     /// <summary>The process ends: what it has open is closed.</summary>
     internal async ValueTask EndAsync(KernelTask task)
     {
+        foreach (VfioDeviceFile file in _files.Values)
+            await file.CloseAsync(task);
+        _files.Clear();
+        await CloseVmAsync(task);
+    }
+
+    /// <summary>Closes the files of the VM and of its VFIO device; the VM lives as long as a device has it open.</summary>
+    /// <param name="task">The task.</param>
+    /// <returns>EBADF if they are closed.</returns>
+    internal async ValueTask<Errno> CloseVmAsync(KernelTask task)
+    {
+        if (!_hasVm)
+            return Errno.EBADF;
+        _hasVm = false;
         if (_kvmDevice is not null)
             await _kvmDevice.CloseAsync(task);
+        _kvmDevice = null;
         Machine.Put(task);
+        return Errno.Ok;
+    }
+
+    /// <summary>Whether the process has the file of its VM.</summary>
+    public bool HasVm => _hasVm;
+
+    /// <summary>Open files beyond the one of each device.</summary>
+    public IReadOnlyCollection<VfioDeviceFile> Files => _files.Values;
+
+    /// <summary>Opens a device once more through its group, whose file the process has open.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="mdev">The device.</param>
+    /// <param name="name">Name for the file.</param>
+    /// <returns>EEXIST for a name in use, else what the open answers.</returns>
+    public async ValueTask<Errno> OpenAgainAsync(KernelTask task, MatrixMdev mdev, string name)
+    {
+        if (_files.ContainsKey(name))
+            return Errno.EEXIST;
+        (Errno error, VfioDeviceFile? file) = await mdev.Vfio.Group.GetDeviceAsync(task, mdev.Vfio.Name);
+        if (file is not null)
+            _files.Add(name, file);
+        return error;
+    }
+
+    /// <summary>Opens a device's own file.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="mdev">The device.</param>
+    /// <param name="name">Name for the file.</param>
+    /// <returns>EEXIST for a name in use, ENODEV if the device is going.</returns>
+    public Errno OpenDirectly(KernelTask task, MatrixMdev mdev, string name)
+    {
+        if (_files.ContainsKey(name))
+            return Errno.EEXIST;
+        (Errno error, VfioDeviceFile? file) = mdev.Vfio.OpenDirectly(task);
+        if (file is not null)
+            _files.Add(name, file);
+        return error;
+    }
+
+    /// <summary>Binds a device's own file to the iommufd of the process, and attaches it to the guest's memory.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="name">The file.</param>
+    /// <returns>EBADF if there is none, else what the bind answers.</returns>
+    public async ValueTask<Errno> BindAsync(KernelTask task, string name)
+    {
+        if (!_files.TryGetValue(name, out VfioDeviceFile? file))
+            return Errno.EBADF;
+        if (_iommufd is null)
+        {
+            _iommufd = new IommuFd();
+            await _iommufd.Compatible.MapAsync(task, 0, Machine.Options.MemoryBytes & ~PageMask, MapProtection.Read | MapProtection.Write);
+        }
+        Errno error = await file.BindAsync(task, _iommufd);
+        return error == Errno.Ok ? await file.AttachAsync(task, _iommufd.Compatible) : error;
+    }
+
+    /// <summary>Closes a file.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="name">The file.</param>
+    /// <returns>EBADF if there is none.</returns>
+    public async ValueTask<Errno> CloseFileAsync(KernelTask task, string name)
+    {
+        if (!_files.Remove(name, out VfioDeviceFile? file))
+            return Errno.EBADF;
+        await file.CloseAsync(task);
+        return Errno.Ok;
+    }
+
+    /// <summary>Tells the VM of a file, or that it is no more.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="file">A group, or the name of a device's own file.</param>
+    /// <param name="isAdded">Whether it is added.</param>
+    /// <returns>EBADF if the VM's files are closed or there is no such file, else what the VM's device answers.</returns>
+    public async ValueTask<Errno> AssociateAsync(KernelTask task, object file, bool isAdded)
+    {
+        if (!_hasVm)
+            return Errno.EBADF;
+        object? target = file is string name ? _files.GetValueOrDefault(name) : file;
+        if (_kvmDevice is null)
+        {
+            (Errno error, _kvmDevice) = await KvmVfioDevice.CreateAsync(task, Machine);
+            if (error != Errno.Ok)
+                return error;
+        }
+        return isAdded ? await _kvmDevice!.AddAsync(task, target) : await _kvmDevice!.DeleteAsync(task, target);
     }
 
     private async ValueTask LeaveAsync(KernelTask task, VfioGroup group)
@@ -103,21 +210,9 @@ public sealed class GuestProcess
 
     private async ValueTask<Errno> MapMemoryAsync(KernelTask task, VfioContainer container)
     {
-        const ulong pageMask = 0xfff;
         Errno error = await container.SetIommuAsync(task, version: 2);
-        ulong bytes = Machine.Options.MemoryBytes & ~pageMask;
+        ulong bytes = Machine.Options.MemoryBytes & ~PageMask;
         return error == Errno.Ok && bytes > 0 ? await container.MapAsync(task, 0, bytes, MapProtection.Read | MapProtection.Write) : error;
-    }
-
-    private async ValueTask<Errno> AssociateAsync(KernelTask task, VfioGroup group)
-    {
-        if (_kvmDevice is null)
-        {
-            (Errno error, _kvmDevice) = await KvmVfioDevice.CreateAsync(task, Machine);
-            if (error != Errno.Ok)
-                return error;
-        }
-        return await _kvmDevice!.AddAsync(task, group);
     }
 
     private static void Touches(KernelTask task)

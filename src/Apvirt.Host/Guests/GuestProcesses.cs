@@ -136,6 +136,18 @@ public sealed class GuestProcesses
         return error;
     }
 
+    /// <summary>Does something in a guest's process, one thing at a time like whoever manages it.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="name">Name of the guest.</param>
+    /// <param name="uuid">A mediated device; null if none is concerned.</param>
+    /// <param name="action">What to do.</param>
+    /// <returns>ENODEV if there is no such guest or device, else what the action answers.</returns>
+    public async ValueTask<Errno> InProcessAsync(KernelTask task, string name, string? uuid, Func<GuestProcess, MatrixMdev?, ValueTask<Errno>> action)
+    {
+        MatrixMdev? mdev = uuid is null ? null : FindMdev(uuid);
+        return Find(name) is { } guest && (uuid is null || mdev is not null) ? await action(guest, mdev) : Errno.ENODEV;
+    }
+
     /// <summary>The AP instructions of a guest's first vCPU.</summary>
     /// <param name="guest">The guest.</param>
     public IApInstructions InstructionsOf(GuestProcess guest) =>

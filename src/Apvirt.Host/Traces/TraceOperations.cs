@@ -11,6 +11,8 @@ using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Interception;
 using Apvirt.Kvm.Machines;
 using Apvirt.Kvm.Protection;
+using Apvirt.Vfio.Groups;
+using Apvirt.Vfio.Memory;
 using Apvirt.VfioAp.Mdev;
 
 namespace Apvirt.Host.Traces;
@@ -39,6 +41,7 @@ internal static class TraceOperations
 {
     private static readonly FieldSpec Guest = new("guest", FieldKind.Text);
     private static readonly FieldSpec Mdev = new("mdev", FieldKind.Text);
+    private static readonly FieldSpec File = new("file", FieldKind.Text);
     private static readonly FieldSpec Queue = new("apqn", FieldKind.Apqn);
     private static readonly IReadOnlyList<string> Result = ["result"];
 
@@ -74,6 +77,20 @@ internal static class TraceOperations
             Result, ProtectAsync),
         new("guest.pv_state", [Guest], ["protected", "service_mask", "set_aside", "gisa", "alert", "result"], ProtectionOf) { IsPicture = true },
         new("uv.fault", [new("call", FieldKind.UltravisorCall), new("after", FieldKind.Number, false), new("error", FieldKind.ErrorName)], Result, InjectUltravisor),
+        new("guest.create", [Guest, new("mem", FieldKind.Number, false)], Result, async c => Answer.Of(await c.Host.Guests.StartAsync(
+            c.Task, c.Fields.Text("guest"), uuid: null, new GuestOptions { Machine = new VirtualMachineOptions { MemoryBytes = c.Fields.Number("mem", 4UL << 30) } }))),
+        new("guest.close_vm", [Guest], Result, c => InProcess(c, hasMdev: false, (guest, _) => guest.CloseVmAsync(c.Task))),
+        new("device.open", [Guest, Mdev, File], Result, c => InProcess(c, hasMdev: true, (guest, mdev) => guest.OpenAgainAsync(c.Task, mdev!, c.Fields.Text("file")))),
+        new("device.close", [Guest, File], Result, c => InProcess(c, hasMdev: false, (guest, _) => guest.CloseFileAsync(c.Task, c.Fields.Text("file")))),
+        new("cdev.open", [Guest, Mdev, File], Result, c => InProcess(c, hasMdev: true, (guest, mdev) => new(guest.OpenDirectly(c.Task, mdev!, c.Fields.Text("file"))))),
+        new("cdev.bind", [Guest, File], Result, c => InProcess(c, hasMdev: false, (guest, _) => guest.BindAsync(c.Task, c.Fields.Text("file")))),
+        new("kvm.file_add", [Guest, Mdev with { IsRequired = false }, File with { IsRequired = false }], Result, c => AssociateAsync(c, isAdded: true)),
+        new("kvm.file_del", [Guest, Mdev with { IsRequired = false }, File with { IsRequired = false }], Result, c => AssociateAsync(c, isAdded: false)),
+        new("container.map", [Guest, new("iova", FieldKind.NumberText), new("length", FieldKind.NumberText), new("write", FieldKind.Flag, false)], Result, c =>
+            InContainer(c, container => container.MapAsync(
+                c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), c.Fields.Flag("write", otherwise: true) ? MapProtection.Read | MapProtection.Write : MapProtection.Read))),
+        new("container.unmap", [Guest, new("iova", FieldKind.NumberText), new("length", FieldKind.NumberText)], Result, c =>
+            InContainer(c, container => container.UnmapAsync(c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length")))),
         new("guest.zapq", [Guest, Queue], ["rc", "result"], GuestZapq),
         new("queue.resets", [], ["value", "vfio_ap", "bus", "guest"], Resets) { IsPicture = true },
         new("queue.state", [Queue, new("state", FieldKind.State)], Result, c =>
@@ -177,6 +194,17 @@ internal static class TraceOperations
             _ => new Answer().Add("rc", (long)ResponseOf(answer, request)),
         };
     }
+
+    private static async ValueTask<Answer> InProcess(OperationContext c, bool hasMdev, Func<GuestProcess, MatrixMdev?, ValueTask<Errno>> action) =>
+        Answer.Of(await c.Host.Guests.InProcessAsync(c.Task, c.Fields.Text("guest"), hasMdev ? c.Fields.Text("mdev") : null, action));
+
+    private static ValueTask<Answer> InContainer(OperationContext c, Func<VfioContainer, ValueTask<Errno>> action) =>
+        InProcess(c, hasMdev: false, (guest, _) => guest.Container is { } container ? action(container) : new ValueTask<Errno>(Errno.EBADF));
+
+    // A group by its device, or a device's own file by its name.
+    private static ValueTask<Answer> AssociateAsync(OperationContext c, bool isAdded) => c.Fields.TryGetProperty("file", out _)
+        ? InProcess(c, hasMdev: false, (guest, _) => guest.AssociateAsync(c.Task, c.Fields.Text("file"), isAdded))
+        : InProcess(c, hasMdev: c.Fields.TryGetProperty("mdev", out _), (guest, mdev) => guest.AssociateAsync(c.Task, mdev?.Vfio.Group ?? (object)"", isAdded));
 
     // A command that there is not gets as far as the command itself.
     private static async ValueTask<Answer> ProtectAsync(OperationContext c)

@@ -33,6 +33,9 @@ public sealed class TraceLine : IDisposable
     /// <summary>Whether the operation takes a picture of the whole at one moment, which no caller could.</summary>
     public bool IsPicture => Operation?.IsPicture == true;
 
+    /// <summary>Whether others see states between its steps by design, so that no order explains what they answer (V06).</summary>
+    public bool IsSeveralSteps => Operation?.Name == "container.unmap";
+
     internal TraceOperation? Operation { get; }
 
     /// <inheritdoc/>

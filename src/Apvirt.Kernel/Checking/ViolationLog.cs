@@ -63,7 +63,7 @@ public sealed class ViolationLog
     }
 
     internal bool Add(ViolationKind kind, KernelTask task, string summary, string details = "") =>
-        Add(new Violation(kind, RuleOf(kind), summary, task.Name, details));
+        Add(new Violation(kind, RuleOf(kind), summary, task.Name, details) { Finding = task.Finding });
 
     // The invariant that states the rule of a kind (invariants.md), or what a kernel developer calls it.
     private static string RuleOf(ViolationKind kind) => kind switch

@@ -55,6 +55,9 @@ internal sealed class LockEdge(LockNode from, LockNode to)
 
     /// <summary>Who took the locks in this order first; null for an edge that is only declared.</summary>
     internal LockTrace? First { get; set; }
+
+    /// <summary>The finding that predicts the order; null if none does.</summary>
+    internal string? Finding { get; set; }
 }
 
 /// <summary>The graph of lock classes. All of it is under the validator's gate.</summary>

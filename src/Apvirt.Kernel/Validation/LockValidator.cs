@@ -148,6 +148,7 @@ public sealed class LockValidator
             Dependencies type = TypeOf(held.Mode, mode);
             bool isNew = edge.First is null || !edge.Types.HasAny(type);
             edge.First ??= trace with { Held = [.. trace.Held.Take(i + 1)] };
+            edge.Finding ??= task.Finding;
             if (!isNew)
                 continue;
             edge.Types |= type;
@@ -179,10 +180,11 @@ public sealed class LockValidator
         string order = string.Join(" -> ", lanes.Select(lane => lane.Holds.Class).Append(lanes[0].Holds.Class));
         bool isDeclared = cycle.Any(edge => edge.First is null);
         string summary = isDeclared ? $"{order} contradicts the declared order" : order;
-        Report(ViolationKind.CircularLocking, "possible circular locking dependency detected", summary, trace, lanes);
+        Report(ViolationKind.CircularLocking, "possible circular locking dependency detected", summary, trace, lanes,
+            cycle.Select(edge => edge.Finding).FirstOrDefault(finding => finding is not null));
     }
 
-    private void Report(ViolationKind kind, string title, string summary, LockTrace trace, IReadOnlyList<LockLane> lanes)
+    private void Report(ViolationKind kind, string title, string summary, LockTrace trace, IReadOnlyList<LockLane> lanes, string? finding = null)
     {
         LockReport report = new(title, trace, lanes, []);
         string identity = lanes.Count > 0 ? $"{kind} {string.Join(' ', report.Cycle)}" : $"{kind} {summary}";
@@ -190,7 +192,7 @@ public sealed class LockValidator
             return;
         report = report with { Stack = Calls() };
         string rule = kind == ViolationKind.WaitContext ? "wait context" : "I27";
-        _violations.Add(new Violation(kind, rule, summary, trace.Task, LockReportText.Format(report)) { Locks = report });
+        _violations.Add(new Violation(kind, rule, summary, trace.Task, LockReportText.Format(report)) { Locks = report, Finding = finding });
     }
 
     // Only for a report: the calls that led here, as far as they belong to apvirt.

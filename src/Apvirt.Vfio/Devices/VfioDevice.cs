@@ -66,6 +66,12 @@ public sealed class VfioDevice
     /// <summary>The VM captured at the first open; null if there was none, and while closed.</summary>
     public VirtualMachine? Kvm => _kvm.Peek;
 
+    /// <summary>How often the driver was asked to open more than to close; 0 or 1 (I31).</summary>
+    public int DriverOpens { get; private set; }
+
+    /// <summary>Whether dev_set->lock is held, for observers.</summary>
+    public bool IsChanging => SetLock.IsHeld;
+
     /// <summary>Guest pages that the device has pinned.</summary>
     public PinnedPages Pins { get; }
 
@@ -238,6 +244,7 @@ public sealed class VfioDevice
             Group.Write(task, Group.Read(task) with { References = Group.Read(task).References + 1 });
         await Pins.OpenAsync(task, (DmaSpace?)use.Iommu ?? use.Access);
         error = await _driver.OpenDeviceAsync(task);
+        DriverOpens += error == Errno.Ok ? 1 : 0;
         if (error == Errno.Ok)
             _openCount.Change(task, this, VfioGuards.Opens)++;
         else
@@ -250,6 +257,7 @@ public sealed class VfioDevice
         if (ReadOpens(task) == 1)
         {
             await _driver.CloseDeviceAsync(task);
+            DriverOpens--;
             await EndUseAsync(task);
         }
         if (--_openCount.Change(task, this, VfioGuards.Opens) == 0)

@@ -89,6 +89,9 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     /// <summary>Whether the file is open, or kept by open devices; for observers.</summary>
     public bool IsOpen => _state.Peek.IsOpen;
 
+    /// <summary>Whether group_lock is held, for observers.</summary>
+    public bool IsChanging => Lock.IsHeld;
+
     /// <summary>The container, for observers.</summary>
     public VfioContainer? Container => _state.Peek.Container;
 

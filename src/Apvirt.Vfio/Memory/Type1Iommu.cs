@@ -144,9 +144,9 @@ public sealed class Type1Iommu : DmaSpace
             return;
         }
         await ListLock.LockAsync(task);
-        Lock.Unlock(task);
         string? finding = task.Finding;
         task.Finding = "F01";
+        Lock.Unlock(task);
         foreach (VfioDevice device in listeners)
             await device.TellUnmapAsync(task, mapping.Iova, mapping.Length);
         ListLock.Unlock(task);

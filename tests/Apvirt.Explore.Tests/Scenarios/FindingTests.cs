@@ -10,12 +10,14 @@ public sealed class FindingTests
     // What invariants.md says each finding violates and a minimal configuration can show.
     public static TheoryData<string, string, string> Expected => new()
     {
+        { "f01-listeners-held", "F01", "I27 I28 V01" },
         { "f02-stale-pointer", "F02", "I10" },
         { "f03-no-filter-after-unassign", "F03", "V02" },
         { "f03-no-filter-after-removal", "F03", "V02" },
         { "f04-failed-enable-leaks", "F04", "I21 I22" },
         { "f05-freed-while-armed", "F05", "I20" },
         { "f06-filtered-but-armed", "F06", "I10" },
+        { "f07-second-bind", "F07", "I17 I18" },
         { "f08-config-shown-unlocked", "F08", "I26" },
         { "f09-request-read-unlocked", "F09", "I26" },
         { "f10-created-unlocked", "F10", "I26" },

@@ -18,11 +18,11 @@ internal sealed class ReferenceAccounting() : Invariant("I18", "references to a 
     {
         foreach (GuestProcess guest in context.Host.Guests.List())
         {
-            int expected = 1
-                + guest.Devices.Count(d => d.Vfio.Kvm == guest.Machine)
+            int expected = (guest.HasVm ? 1 : 0)
+                + context.Host.VfioAp.Matrix.Mdevs.Count(m => m.IsOffered && m.Vfio.Kvm == guest.Machine)
                 + context.Host.VfioAp.Matrix.Mdevs.Count(m => m.Kvm == guest.Machine);
             if (guest.Machine.References != expected)
-                context.Report($"VM {guest.Name} has {guest.Machine.References} references, expected {expected}", finding: null);
+                context.Report($"VM {guest.Name} has {guest.Machine.References} references, expected {expected}", Quirk.SecondBindDropsVm);
         }
     }
 }
@@ -45,7 +45,7 @@ internal static class BoundQueues
 /// <summary>I20: while a queue of vfio_ap is armed, the page of its notification byte is pinned.</summary>
 internal sealed class PinnedNib() : Invariant("I20", "the notification byte of an armed queue is pinned", CheckPoint.Unlocked)
 {
-    public override IReadOnlyList<string> DependsOn => ["queue.saved_iova, saved_isc", "mappings and pins", "queue.mdev", "matrix_dev queues"];
+    public override IReadOnlyList<string> DependsOn => ["queue.saved_iova, saved_isc", "pins", "queue.mdev", "matrix_dev queues"];
 
     public override void Check(InvariantContext context)
     {
@@ -65,7 +65,7 @@ internal sealed class PinnedNib() : Invariant("I20", "the notification byte of a
 /// <summary>I21: a device has pinned exactly the notification bytes of its queues.</summary>
 internal sealed class PinBalance() : Invariant("I21", "pins are those of armed queues", CheckPoint.Rest)
 {
-    public override IReadOnlyList<string> DependsOn => ["queue.saved_iova, saved_isc", "mappings and pins", "queue.mdev", "matrix_dev queues"];
+    public override IReadOnlyList<string> DependsOn => ["queue.saved_iova, saved_isc", "pins", "queue.mdev", "matrix_dev queues"];
 
     public override void Check(InvariantContext context)
     {
