@@ -92,3 +92,33 @@ public sealed class StolenQueue(OwnershipTest test) : Design
         return error;
     }
 }
+
+/// <summary>D-B2 (M023): two assignments that have nothing to do with each other.</summary>
+/// <param name="tries">Whether an assignment gives up when the lock is taken, as in B, or waits, as in the final design.</param>
+public sealed class ParallelAssignments(bool tries) : Design
+{
+    private readonly KernelMutex _matrix = new(Locks.Matrix);
+    private int _assigned;
+
+    /// <inheritdoc/>
+    public override void Start(ExplorationRuntime runtime)
+    {
+        for (int i = 1; i <= 2; i++)
+        {
+            SharedCell<int> queue = new(0);
+            runtime.Spawn($"assign {i}", async task =>
+            {
+                if (!tries)
+                    await _matrix.LockAsync(task);
+                else if (!await _matrix.TryLockAsync(task))
+                    return;
+                await queue.WriteAsync(task, 1);
+                _assigned++;
+                _matrix.Unlock(task);
+            });
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Look() => Require(_assigned == 2, "V05: an assignment is refused although nothing conflicts with it");
+}

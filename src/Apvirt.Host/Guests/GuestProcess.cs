@@ -54,24 +54,12 @@ public sealed class GuestProcess
     /// <summary>Pages pinned over all open devices.</summary>
     public int PinCount => _devices.Sum(device => device.Mdev.Vfio.Pins.Count);
 
-    /// <summary>Opens a device whose group's file is open: container, memory, VM, device, eventfd, in the order of QEMU.</summary>
+    /// <summary>Opens a mediated device whose group's file is open, and registers the eventfd by which it is asked for.</summary>
     internal async ValueTask<Errno> OpenAsync(KernelTask task, MatrixMdev mdev, GuestOptions options, Action<MatrixMdev> requested)
     {
-        VfioGroup group = mdev.Vfio.Group;
-        Container ??= new VfioContainer(_behaviour);
-        Errno error = await group.SetContainerAsync(task, Container);
-        if (error == Errno.Ok && Container.Iommu is null)
-            error = await MapMemoryAsync(task, Container);
-        if (error == Errno.Ok && options.AssociatesKvm)
-            error = await AssociateAsync(task, group, isAdded: true);
-        VfioDeviceFile? file = null;
-        if (error == Errno.Ok)
-            (error, file) = await group.GetDeviceAsync(task, mdev.Vfio.Name);
+        (Errno error, VfioDeviceFile? file) = await TakeAsync(task, mdev.Vfio, options.AssociatesKvm);
         if (error != Errno.Ok)
-        {
-            await LeaveAsync(task, group);
             return error;
-        }
         Touches(task);
         _devices = [.. _devices, new OpenDevice(mdev, file!)];
         if (!options.RegistersRequest)
@@ -86,11 +74,65 @@ public sealed class GuestProcess
             return Errno.ENODEV;
         Touches(task);
         _devices = [.. _devices.Where(device => device != open)];
-        VfioGroup group = mdev.Vfio.Group;
-        await open.File.CloseAsync(task);
-        await LeaveAsync(task, group);
-        await group.CloseAsync(task);
+        await GiveBackAsync(task, open.File);
         return Errno.Ok;
+    }
+
+    /// <summary>Opens a device of any kind: its group, container, memory, VM, device.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="device">The device.</param>
+    /// <param name="name">Name for its file.</param>
+    /// <returns>EEXIST for a name in use, else what the first step that fails answers; all is as before then.</returns>
+    public async ValueTask<Errno> OpenDeviceAsync(KernelTask task, VfioDevice device, string name)
+    {
+        if (_files.ContainsKey(name))
+            return Errno.EEXIST;
+        Errno error = await device.Group.OpenAsync(task);
+        if (error != Errno.Ok)
+            return error;
+        (error, VfioDeviceFile? file) = await TakeAsync(task, device, associatesKvm: true);
+        if (error == Errno.Ok)
+            _files.Add(name, file!);
+        else
+            await device.Group.CloseAsync(task);
+        return error;
+    }
+
+    /// <summary>Closes a device that <see cref="OpenDeviceAsync"/> has opened, and its group.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="name">Name of its file.</param>
+    /// <returns>EBADF if there is none.</returns>
+    public async ValueTask<Errno> CloseDeviceAsync(KernelTask task, string name)
+    {
+        if (!_files.Remove(name, out VfioDeviceFile? file))
+            return Errno.EBADF;
+        await GiveBackAsync(task, file);
+        return Errno.Ok;
+    }
+
+    // In the order of QEMU; what was done before a step that fails is taken back.
+    private async ValueTask<(Errno Error, VfioDeviceFile? File)> TakeAsync(KernelTask task, VfioDevice device, bool associatesKvm)
+    {
+        VfioGroup group = device.Group;
+        Container ??= new VfioContainer(_behaviour);
+        Errno error = await group.SetContainerAsync(task, Container);
+        if (error == Errno.Ok && Container.Iommu is null)
+            error = await MapMemoryAsync(task, Container);
+        if (error == Errno.Ok && associatesKvm)
+            error = await AssociateAsync(task, group, isAdded: true);
+        VfioDeviceFile? file = null;
+        if (error == Errno.Ok)
+            (error, file) = await group.GetDeviceAsync(task, device.Name);
+        if (error != Errno.Ok)
+            await LeaveAsync(task, group);
+        return (error, file);
+    }
+
+    private async ValueTask GiveBackAsync(KernelTask task, VfioDeviceFile file)
+    {
+        await file.CloseAsync(task);
+        await LeaveAsync(task, file.Device.Group);
+        await file.Device.Group.CloseAsync(task);
     }
 
     /// <summary>The process ends: what it has open is closed.</summary>

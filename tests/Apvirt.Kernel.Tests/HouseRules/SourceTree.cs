@@ -6,10 +6,10 @@ namespace Apvirt.Kernel.Tests.HouseRules;
 internal static class SourceTree
 {
     /// <summary>All projects below src/, lowest first: each may reference only those before it.</summary>
-    internal static readonly string[] Layers = ["Kernel", "Devices", "Ap", "Kvm", "Vfio", "VfioAp", "Host", "Explore", "Designs", "Control", "Sysfs.Fuse", "Cli"];
+    internal static readonly string[] Layers = ["Kernel", "Devices", "Ap", "Kvm", "Vfio", "VfioAp", "VfioPci", "Host", "Explore", "Designs", "Control", "Sysfs.Fuse", "Cli"];
 
     /// <summary>The layers that run under every scheduler, so that they take time, threads and chance from the runtime.</summary>
-    internal static readonly string[] KernelLayers = ["Kernel", "Devices", "Ap", "Kvm", "Vfio", "VfioAp"];
+    internal static readonly string[] KernelLayers = ["Kernel", "Devices", "Ap", "Kvm", "Vfio", "VfioAp", "VfioPci"];
 
     private static readonly string[] BuildOutput = ["bin", "obj"];
 

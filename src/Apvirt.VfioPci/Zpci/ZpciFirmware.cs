@@ -1,0 +1,98 @@
+using Apvirt.Kernel;
+using Apvirt.Kernel.Tasks;
+
+namespace Apvirt.VfioPci.Zpci;
+
+/// <summary>A step of the firmware that can be made to fail.</summary>
+public enum ZpciStep
+{
+    /// <summary>Enabling a function.</summary>
+    Enable,
+    /// <summary>Disabling a function.</summary>
+    Disable,
+    /// <summary>Registering the table of DMA translations.</summary>
+    RegisterTranslation,
+    /// <summary>Allocating memory for an association with a VM.</summary>
+    Allocate,
+    /// <summary>Initialising the configuration after the function was opened.</summary>
+    Configure,
+}
+
+/// <summary>The firmware of one PCI function of an IBM Z machine: its handle, and who may interpret its instructions (zpci.md §1).</summary>
+/// <param name="fid">Number of the function.</param>
+public sealed class ZpciFirmware(uint fid)
+{
+    private const uint EnabledBit = 0x80000000;
+    private const uint Generation = 0x100;
+
+    private readonly HashSet<ZpciStep> _faults = [];
+    private uint _handle = fid & 0xff;
+
+    /// <summary>Number of the function.</summary>
+    public uint Fid => fid;
+
+    /// <summary>The handle; another one after each enabling and disabling.</summary>
+    public uint Handle => _handle;
+
+    /// <summary>Whether the function is enabled.</summary>
+    public bool IsEnabled => (_handle & EnabledBit) != 0;
+
+    /// <summary>The GISA designation that the function was enabled with, 0 for none: whose guest may use it without the host.</summary>
+    public uint Gisa { get; private set; }
+
+    /// <summary>Translation tables that are registered; 0 or 1 (I38).</summary>
+    public int Translations { get; private set; }
+
+    /// <summary>Lets a step fail once.</summary>
+    /// <param name="step">The step.</param>
+    public void Inject(ZpciStep step) => _faults.Add(step);
+
+    internal bool Fails(KernelTask task, ZpciStep step)
+    {
+        Touches(task);
+        return _faults.Remove(step);
+    }
+
+    /// <summary>Enables the function for a GISA.</summary>
+    internal Errno Enable(KernelTask task, uint gisa)
+    {
+        if (Fails(task, ZpciStep.Enable))
+            return Errno.EIO;
+        _handle = (_handle + Generation) | EnabledBit;
+        Gisa = gisa;
+        return Errno.Ok;
+    }
+
+    /// <summary>Disables it: EINVAL if it is disabled.</summary>
+    internal Errno Disable(KernelTask task)
+    {
+        if (Fails(task, ZpciStep.Disable))
+            return Errno.EIO;
+        if (!IsEnabled)
+            return Errno.EINVAL;
+        _handle = (_handle + Generation) & ~EnabledBit;
+        Gisa = 0;
+        Translations = 0;
+        return Errno.Ok;
+    }
+
+    internal Errno RegisterTranslation(KernelTask task)
+    {
+        if (Fails(task, ZpciStep.RegisterTranslation))
+            return Errno.EIO;
+        Translations++;
+        return Errno.Ok;
+    }
+
+    internal void UnregisterTranslation(KernelTask task)
+    {
+        Touches(task);
+        Translations--;
+    }
+
+    private void Touches(KernelTask task)
+    {
+        if (task.HasPoints)
+            task.Runtime.Touched($"firmware of function {fid:x}", isWrite: true);
+    }
+}

@@ -1,0 +1,180 @@
+using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Vfio.Devices;
+using Apvirt.VfioPci.Vgpu;
+using Apvirt.VfioPci.Zpci;
+
+namespace Apvirt.VfioPci.Tests;
+
+/// <summary>What zPCI functions and vGPUs do with the VM that they are opened with (zpci.md, vfio.md §6, §11).</summary>
+public sealed class ConsumerTests
+{
+    private readonly SimulationRuntime _runtime = new() { Checks = new KernelChecks() };
+    private readonly PciSystem _s;
+
+    public ConsumerTests() => _s = new PciSystem(_runtime, operation => _runtime.Drive(operation(), TimeSpan.FromSeconds(1)));
+
+    private void AssertClean() => Assert.Empty(_runtime.Checks!.Violations.ToArray().Select(v => v.ToString()));
+
+    [Fact]
+    public void M070_the_firmware_has_the_designation_while_the_device_is_open()
+    {
+        (VfioPciDriver driver, ZpciFunction function) = _s.AddFunction("0000:00:00.0", 0x11);
+        uint before = function.Firmware.Handle;
+        (Errno error, VfioDeviceFile? file) = _s.Open(driver.Device);
+        Assert.Equal(Errno.Ok, error);
+        Assert.Equal((_s.G.Gisa.Designation, _s.G.Gisa.Designation), (function.Gisa, function.Firmware.Gisa));
+        Assert.NotEqual(before, function.Firmware.Handle);
+        // Its file, the device, the association.
+        Assert.Equal(3, _s.G.References);
+        _s.Close(file!);
+        Assert.Equal((0u, 0u, 1), (function.Gisa, function.Firmware.Gisa, function.Firmware.Translations));
+        Assert.True(function.Firmware.IsEnabled);
+        Assert.Equal(1, _s.G.References);
+        AssertClean();
+    }
+
+    [Fact]
+    public void M073_M085_without_a_vm_it_opens_plain_and_without_zpci_not_at_all()
+    {
+        (VfioPciDriver plain, ZpciFunction function) = _s.AddFunction("plain", 0x11, withVm: false, hasHooks: false);
+        (Errno error, VfioDeviceFile? file) = _s.Open(plain.Device);
+        Assert.Equal((Errno.Ok, 0u), (error, function.Gisa));
+        _s.Close(file!);
+        VfioPciDriver none = new(function: null);
+        none.Device = _s.Add("none", none);
+        Assert.Equal(Errno.ENODEV, _s.Open(none.Device).Error);
+        Assert.Equal(Errno.ENOENT, _s.Open(_s.AddFunction("hookless", 0x12, hasHooks: false).Driver.Device).Error);
+        Assert.Equal(Errno.ESRCH, _s.Open(_s.AddVgpu("vgpu", new GvtAdapter(), withVm: false).Device).Error);
+        Assert.Equal(1, _s.G.References);
+        AssertClean();
+    }
+
+    [Fact]
+    public void A_machine_that_cannot_interpret_associates_without_a_designation()
+    {
+        (VfioPciDriver driver, ZpciFunction function) = _s.AddFunction("old", 0x11, canInterpret: false);
+        uint before = function.Firmware.Handle;
+        VfioDeviceFile file = _s.Open(driver.Device).File!;
+        Assert.Same(_s.G, function.Machine);
+        Assert.Equal((0u, before), (function.Gisa, function.Firmware.Handle));
+        _s.Close(file);
+        Assert.Null(function.Machine);
+        Assert.Equal(1, _s.G.References);
+    }
+
+    // zpci.md §9: where it fails, with what, and whether the host has the function enabled afterwards (F14).
+    [Theory]
+    [InlineData(ZpciStep.Allocate, Errno.ENOMEM, true)]
+    [InlineData(ZpciStep.Disable, Errno.EIO, true)]
+    [InlineData(ZpciStep.Enable, Errno.EIO, false)]
+    [InlineData(ZpciStep.RegisterTranslation, Errno.EIO, false)]
+    [InlineData(ZpciStep.Configure, Errno.EIO, true)]
+    public void M072_a_failing_step_of_the_open_is_told_and_unwound(ZpciStep step, Errno expected, bool isEnabledAfter)
+    {
+        (VfioPciDriver driver, ZpciFunction function) = _s.AddFunction("function", 0x11);
+        function.Firmware.Inject(step);
+        Assert.Equal(expected, _s.Open(driver.Device).Error);
+        Assert.Null(function.Machine);
+        Assert.Equal((0u, 0u, isEnabledAfter), (function.Gisa, function.Firmware.Gisa, function.Firmware.IsEnabled));
+        Assert.Equal((1, 0), (_s.G.References, driver.Device.OpenCount));
+        AssertClean();
+    }
+
+    [Fact]
+    public void M075_the_close_cannot_fail()
+    {
+        (VfioPciDriver driver, ZpciFunction function) = _s.AddFunction("function", 0x11);
+        VfioDeviceFile file = _s.Open(driver.Device).File!;
+        function.Firmware.Inject(ZpciStep.Disable);
+        _s.Close(file);
+        Assert.Null(function.Machine);
+        Assert.Equal((0u, 1), (function.Gisa, _s.G.References));
+        AssertClean();
+    }
+
+    [Fact]
+    public void M103_interpretation_ends_after_interrupts_and_before_the_function_goes_back()
+    {
+        (VfioPciDriver driver, _) = _s.AddFunction("function", 0x11);
+        _s.Close(_s.Open(driver.Device).File!);
+        Assert.Equal(
+            ["reset function", "associate", "initialise configuration", "drop token", "tear down interrupts", "dissociate", "restore state and reset"],
+            driver.Steps);
+    }
+
+    [Fact]
+    public void M095_M096_translations_are_registered_once_however_often_it_is_attached()
+    {
+        ZpciFunction function = _s.AddFunction("function", 0x11).Function;
+        object one = new();
+        object other = new();
+        foreach (object domain in (object[])[one, other, one])
+        {
+            _s.Do(async () => Assert.Equal(Errno.Ok, await function.AttachAsync(_s.Task, domain)));
+            Assert.Equal(1, function.Firmware.Translations);
+            Assert.Same(domain, function.Domain);
+        }
+        function.Firmware.Inject(ZpciStep.RegisterTranslation);
+        _s.Do(async () => Assert.Equal(Errno.EIO, await function.AttachAsync(_s.Task, other)));
+        Assert.Equal(0, function.Firmware.Translations);
+        Assert.Null(function.Domain);
+        _s.Do(() => function.DetachAsync(_s.Task));
+        Assert.Equal(0, function.Firmware.Translations);
+    }
+
+    [Fact]
+    public void Two_functions_have_one_vm_and_one_function_not_two()
+    {
+        (VfioPciDriver one, ZpciFunction function) = _s.AddFunction("one", 0x11);
+        (VfioPciDriver other, _) = _s.AddFunction("other", 0x12);
+        VfioDeviceFile first = _s.Open(one.Device).File!;
+        VfioDeviceFile second = _s.Open(other.Device).File!;
+        Assert.Equal(5, _s.G.References);
+        _s.Do(async () => Assert.Equal(Errno.EINVAL, await function.RegisterAsync(_s.Task, _s.G)));
+        Assert.Equal(5, _s.G.References);
+        _s.Close(second);
+        _s.Close(first);
+        Assert.Equal(1, _s.G.References);
+    }
+
+    [Fact]
+    public void M088_M089_a_vgpu_needs_its_openers_vm_and_is_the_only_one_of_it()
+    {
+        GvtAdapter adapter = new();
+        GvtDevice first = _s.AddVgpu("first", adapter);
+        GvtDevice second = _s.AddVgpu("second", adapter);
+        first.OpenerMachine = new Apvirt.Kvm.Machines.VirtualMachine("other", hostHasApxa: true, new Apvirt.Kvm.Machines.VirtualMachineOptions());
+        Assert.Equal(Errno.ESRCH, _s.Open(first.Device).Error);
+        Assert.Equal(1, _s.G.References);
+        first.OpenerMachine = _s.G;
+        VfioDeviceFile file = _s.Open(first.Device).File!;
+        Assert.Equal(3, _s.G.References);
+        Assert.Equal(Errno.EEXIST, _s.Open(second.Device).Error);
+        Assert.Equal((3, 1), (_s.G.References, adapter.Attached.Count));
+        _s.Close(file);
+        _s.Close(_s.Open(second.Device).File!);
+        Assert.Equal((1, 0), (_s.G.References, adapter.Attached.Count));
+        AssertClean();
+    }
+
+    [Fact]
+    public void M091_pages_are_tracked_on_the_vm_of_the_open_whatever_the_group_has_meanwhile()
+    {
+        GvtDevice vgpu = _s.AddVgpu("vgpu", new GvtAdapter());
+        VfioDeviceFile file = _s.Open(vgpu.Device).File!;
+        _s.Do(async () =>
+        {
+            Assert.Equal(Errno.Ok, await vgpu.MapPageAsync(_s.Task, 0x3000));
+            Assert.Equal(Errno.Ok, await vgpu.MapPageAsync(_s.Task, 0x5000));
+            await _s.KvmDevice.DeleteAsync(_s.Task, vgpu.Device.Group);
+            await _s.Container.UnmapAsync(_s.Task, 0, PciSystem.Memory);
+        });
+        Assert.Equal((0, 0), (vgpu.CachedPages, vgpu.Device.Pins.Count));
+        Assert.Same(_s.G, vgpu.Tracked);
+        _s.Close(file);
+        Assert.Equal(1, _s.G.References);
+        AssertClean();
+    }
+}

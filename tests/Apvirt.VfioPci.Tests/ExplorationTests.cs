@@ -1,0 +1,96 @@
+using Apvirt.Explore.Engine;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Vfio.Devices;
+using Apvirt.VfioPci.Vgpu;
+using Apvirt.VfioPci.Zpci;
+
+namespace Apvirt.VfioPci.Tests;
+
+/// <summary>X-zdev and X-gvt of invariants.md, every interleaving.</summary>
+public sealed class ExplorationTests
+{
+    // Prepares a machine, then runs callers in every order; each execution is looked at in its end.
+    private static (ExploreResult Result, string[] Wrong, Violation[] Violations) Explore(Func<PciSystem, (Func<KernelTask, ValueTask>[] Callers, Func<string> Look)> make)
+    {
+        KernelChecks checks = new();
+        SortedSet<string> wrong = new(StringComparer.Ordinal);
+        Func<string> look = null!;
+        KernelExplored program = new(() => new ExplorationRuntime { Checks = checks }, (runtime, listener) =>
+        {
+            PciSystem system = new(runtime, operation => runtime.TryPrepare(Answered(operation), out _));
+            (Func<KernelTask, ValueTask>[] callers, look) = make(system);
+            runtime.Begin(listener);
+            for (int i = 0; i < callers.Length; i++)
+                runtime.Spawn($"caller {i}", callers[i]);
+        });
+        ExploreResult result = new Explorer(program)
+        {
+            Completed = _ =>
+            {
+                string found = program.Unfinished != 0 ? "deadlock" : look();
+                if (found.Length > 0)
+                    wrong.Add(found);
+                return true;
+            },
+        }.Run();
+        Assert.Equal(Verdict.Exhausted, result.Verdict);
+        return (result, [.. wrong], checks.Violations.ToArray());
+
+        static async ValueTask<bool> Answered(Func<ValueTask> operation)
+        {
+            await operation();
+            return true;
+        }
+    }
+
+    [Fact]
+    public void X_zdev_a_function_is_associated_while_it_is_open_and_its_vm_lives_as_long()
+    {
+        (ExploreResult result, string[] wrong, Violation[] violations) = Explore(s =>
+        {
+            (VfioPciDriver driver, ZpciFunction function) = s.AddFunction("function", 0x11);
+            return (
+                [
+                    async task =>
+                    {
+                        (Errno error, VfioDeviceFile? file) = await driver.Device.Group.GetDeviceAsync(task, driver.Device.Name);
+                        Assert.Equal(Errno.Ok, error);
+                        // I35: a designation means an association with the VM of that GISA, and the device open.
+                        Assert.Equal(function.Machine is not null, function.Gisa != 0);
+                        Assert.Equal(driver.Device.Kvm, function.Machine);
+                        await file!.CloseAsync(task);
+                    },
+                    async task => await s.KvmDevice.DeleteAsync(task, driver.Device.Group),
+                    task =>
+                    {
+                        s.G.Put(task);
+                        return default;
+                    },
+                ],
+                () => (s.G.References, function.Machine, function.Gisa, function.Firmware.Translations) == (0, null, 0u, 1) ? "" : $"{s.G.References} references, gisa {function.Gisa:x}");
+        });
+        Assert.Empty(wrong);
+        Assert.Empty(violations.Select(v => v.ToString()));
+        Assert.InRange(result.Executions, 3, 10_000);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void X_gvt_F20_one_vgpu_of_a_vm_opens_unless_looking_and_taking_are_two_steps(bool atOnce)
+    {
+        (_, string[] wrong, Violation[] violations) = Explore(s =>
+        {
+            GvtAdapter adapter = new(atOnce);
+            GvtDevice[] vgpus = [s.AddVgpu("first", adapter), s.AddVgpu("second", adapter)];
+            return (
+                [.. vgpus.Select(vgpu => (Func<KernelTask, ValueTask>)(async task => await vgpu.Device.Group.GetDeviceAsync(task, vgpu.Device.Name)))],
+                () => adapter.Attached.Count == 1 && s.G.References == 3 ? "" : $"{adapter.Attached.Count} vGPUs have one VM");
+        });
+        Assert.Equal(atOnce ? [] : ["2 vGPUs have one VM"], wrong);
+        Assert.Empty(violations.Select(v => v.ToString()));
+    }
+}

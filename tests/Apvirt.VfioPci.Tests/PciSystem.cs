@@ -1,0 +1,90 @@
+using Apvirt.Devices.Core;
+using Apvirt.Kernel;
+using Apvirt.Kernel.Logging;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kvm.Machines;
+using Apvirt.Vfio;
+using Apvirt.Vfio.Devices;
+using Apvirt.Vfio.Groups;
+using Apvirt.Vfio.Kvm;
+using Apvirt.Vfio.Memory;
+using Apvirt.VfioPci.Vgpu;
+using Apvirt.VfioPci.Zpci;
+
+namespace Apvirt.VfioPci.Tests;
+
+/// <summary>A machine with zPCI functions and vGPUs, and a guest that uses them.</summary>
+internal sealed class PciSystem
+{
+    internal const ulong Memory = 1 << 20;
+
+    private readonly DeviceModel _model;
+    private readonly Func<Func<ValueTask>, bool> _drive;
+
+    internal PciSystem(KernelRuntime runtime, Func<Func<ValueTask>, bool> drive)
+    {
+        _drive = drive;
+        Task = runtime.CreateTask("set-up");
+        _model = new DeviceModel(runtime);
+        Groups = new VfioGroups(_model.Tree);
+        Container = new VfioContainer(Groups.Behaviour);
+        G = new VirtualMachine("g", hostHasApxa: true, new VirtualMachineOptions { MemoryBytes = Memory });
+        Do(async () => KvmDevice = (await KvmVfioDevice.CreateAsync(Task, G)).Device!);
+    }
+
+    internal KernelTask Task { get; }
+
+    internal VfioGroups Groups { get; }
+
+    internal VfioContainer Container { get; }
+
+    internal VirtualMachine G { get; }
+
+    internal KvmVfioDevice KvmDevice { get; private set; } = null!;
+
+    internal void Do(Func<ValueTask> operation) => Assert.True(_drive(operation));
+
+    internal VfioDevice Add(string name, IVfioDriver driver, bool withVm = true)
+    {
+        VfioDevice device = new(name, driver, Groups.Create(new RootDevice(_model, name)), new KernelLog());
+        Do(async () =>
+        {
+            await device.OfferAsync(Task);
+            Assert.Equal(Errno.Ok, await device.Group.OpenAsync(Task));
+            Assert.Equal(Errno.Ok, await device.Group.SetContainerAsync(Task, Container));
+            if (Container.Iommu is null)
+            {
+                await Container.SetIommuAsync(Task, 2);
+                await Container.MapAsync(Task, 0, Memory, MapProtection.Read | MapProtection.Write);
+            }
+            if (withVm)
+                await KvmDevice.AddAsync(Task, device.Group);
+        });
+        return device;
+    }
+
+    internal (VfioPciDriver Driver, ZpciFunction Function) AddFunction(string name, uint fid, bool withVm = true, bool hasHooks = true, bool canInterpret = true)
+    {
+        ZpciFunction function = new(Task, new ZpciFirmware(fid), canInterpret);
+        VfioPciDriver driver = new(function, hasHooks);
+        driver.Device = Add(name, driver, withVm);
+        return (driver, function);
+    }
+
+    internal GvtDevice AddVgpu(string name, GvtAdapter adapter, bool withVm = true)
+    {
+        GvtDevice vgpu = new(adapter);
+        vgpu.Device = Add(name, vgpu, withVm);
+        return vgpu;
+    }
+
+    internal (Errno Error, VfioDeviceFile? File) Open(VfioDevice device)
+    {
+        (Errno, VfioDeviceFile?) answer = default;
+        Do(async () => answer = await device.Group.GetDeviceAsync(Task, device.Name));
+        return answer;
+    }
+
+    internal void Close(VfioDeviceFile file) => Do(() => file.CloseAsync(Task));
+}
