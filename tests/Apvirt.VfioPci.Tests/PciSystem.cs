@@ -41,6 +41,8 @@ internal sealed class PciSystem
 
     internal VirtualMachine G { get; }
 
+    internal VirtualMachine Other { get; } = new("other", hostHasApxa: true, new VirtualMachineOptions());
+
     internal KvmVfioDevice KvmDevice { get; private set; } = null!;
 
     internal void Do(Func<ValueTask> operation) => Assert.True(_drive(operation));

@@ -7,6 +7,7 @@ using Apvirt.Vfio;
 using Apvirt.VfioAp;
 using Apvirt.VfioPci;
 using Apvirt.VfioPci.Vgpu;
+using Apvirt.VfioPci.Zpci;
 
 namespace Apvirt.Host.Checks;
 
@@ -15,7 +16,7 @@ public static class GuardTable
 {
     /// <summary>All rules.</summary>
     public static IReadOnlyList<GuardRule> All { get; } =
-        [.. VfioApGuards.All, .. KvmGuards.All, .. VfioGuards.All, .. ZpciGuards.All, .. GvtGuards.All, .. ApGuards.All, .. DeviceGuards.All];
+        [.. VfioApGuards.All, .. KvmGuards.All, .. VfioGuards.All, .. ZpciGuards.All, .. ForwardingGuards.All, .. GvtGuards.All, .. ApGuards.All, .. DeviceGuards.All];
 
     private static readonly FrozenDictionary<GuardRule, int> Bits = All.Select((rule, i) => (rule, i)).ToFrozenDictionary(p => p.rule, p => p.i);
 

@@ -26,6 +26,7 @@ public sealed class Gisa
     private Guarded<int[]> _counts = new(new int[SubclassCount]);
     private Guarded<byte> _alertMask;
     private Guarded<bool> _exists;
+    private Guarded<byte> _pending;
     private readonly uint _designation;
 
     /// <summary>Makes the area.</summary>
@@ -72,6 +73,18 @@ public sealed class Gisa
         if (_counts.Change(task, this, KvmGuards.Subclasses)[subclass]++ == 0)
             _alertMask.Change(task, this, KvmGuards.Subclasses) |= (byte)(0x80 >> subclass);
         return Errno.Ok;
+    }
+
+    /// <summary>Subclasses with an interrupt that no vCPU has taken, 0x80 for subclass 0; for observers.</summary>
+    public byte Pending => _pending.Peek;
+
+    /// <summary>An interrupt arrives for a subclass.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="subclass">Guest subclass, 0 to 7.</param>
+    public void Pend(KernelTask task, int subclass)
+    {
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        _pending.Change(task, this, KvmGuards.Subclasses) |= (byte)(0x80 >> subclass);
     }
 
     /// <summary>Takes a registration back.</summary>

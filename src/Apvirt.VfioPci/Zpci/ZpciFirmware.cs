@@ -16,6 +16,14 @@ public enum ZpciStep
     Allocate,
     /// <summary>Initialising the configuration after the function was opened.</summary>
     Configure,
+    /// <summary>Allocating a summary bit.</summary>
+    AllocateBit,
+    /// <summary>Allocating the guest's interrupt vector.</summary>
+    AllocateVector,
+    /// <summary>Registering interrupts.</summary>
+    RegisterInterrupts,
+    /// <summary>Deregistering interrupts.</summary>
+    DeregisterInterrupts,
 }
 
 /// <summary>The firmware of one PCI function of an IBM Z machine: its handle, and who may interpret its instructions (zpci.md §1).</summary>

@@ -22,6 +22,10 @@ public sealed class ZpciFunction
 
     private Guarded<VirtualMachine?> _machine;
     private Guarded<uint> _gisa;
+    private Guarded<ForwardingState> _forwarding;
+
+    // The table that forwarding was turned on in.
+    private AdapterInterruptTable? _table;
 
     // Attached to an IOMMU domain, and to which.
     private object? _domain;
@@ -77,6 +81,91 @@ public sealed class ZpciFunction
         return error;
     }
 
+    /// <summary>What forwarding ties up, for observers.</summary>
+    public ForwardingState Forwarded => _forwarding.Peek;
+
+    /// <summary>KVM_S390_ZPCIOP_REG_AEN: the function's interrupts go straight to the guest (zpci.md §5).</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="machine">The VM that asks.</param>
+    /// <param name="handle">The handle that user space knows the function by; it changes with each enabling.</param>
+    /// <param name="table">The machine's table.</param>
+    /// <param name="request">What is asked.</param>
+    /// <param name="pagesMax">Pages of the guest that may be pinned yet.</param>
+    /// <returns>ENODEV for another handle or without an association, EPERM for another VM, EINVAL without a designation or if it is on, else what the first failing step answers.</returns>
+    public async ValueTask<Errno> ForwardAsync(
+        KernelTask task, VirtualMachine machine, uint handle, AdapterInterruptTable table, ForwardingRequest request, int pagesMax = int.MaxValue)
+    {
+        (Errno error, VirtualMachine? owner) = await EnterAsync(task, machine, handle);
+        if (owner is null)
+            return error;
+        uint gisa = _gisa.Read(task, this, ZpciGuards.Association);
+        if (gisa == 0 || _forwarding.Read(task, this, ZpciGuards.Association).IsOn)
+        {
+            error = Errno.EINVAL;
+        }
+        else
+        {
+            (error, ForwardingState state) = await Forwarding.EnableAsync(task, Firmware, table, owner, gisa, request, pagesMax);
+            if (error == Errno.Ok)
+            {
+                _forwarding.Write(task, this, ZpciGuards.Association, state);
+                _table = table;
+            }
+        }
+        Leave(task, owner);
+        return error;
+    }
+
+    /// <summary>KVM_S390_ZPCIOP_DEREG_AEN: the function's interrupts do not go to the guest any more.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="machine">The VM that asks.</param>
+    /// <param name="handle">The handle that user space knows the function by.</param>
+    /// <returns>As <see cref="ForwardAsync"/>; EIO of the firmware, and it stays on.</returns>
+    public async ValueTask<Errno> StopForwardingAsync(KernelTask task, VirtualMachine machine, uint handle)
+    {
+        (Errno error, VirtualMachine? owner) = await EnterAsync(task, machine, handle);
+        if (owner is null)
+            return error;
+        error = _gisa.Read(task, this, ZpciGuards.Association) == 0 ? Errno.EINVAL : await StopForwardingAsync(task, owner, force: false);
+        Leave(task, owner);
+        return error;
+    }
+
+    private async ValueTask<(Errno Error, VirtualMachine? Owner)> EnterAsync(KernelTask task, VirtualMachine machine, uint handle)
+    {
+        if (handle != Firmware.Handle)
+            return (Errno.ENODEV, null);
+        await Lock.LockAsync(task);
+        VirtualMachine? owner = _machine.Read(task, this, ZpciGuards.Association);
+        if (owner != machine)
+        {
+            Lock.Unlock(task);
+            return (owner is null ? Errno.ENODEV : Errno.EPERM, null);
+        }
+        await owner.Lock.LockAsync(task);
+        Changing = owner;
+        return (Errno.Ok, owner);
+    }
+
+    private void Leave(KernelTask task, VirtualMachine owner)
+    {
+        Changing = null;
+        owner.Lock.Unlock(task);
+        Lock.Unlock(task);
+    }
+
+    private async ValueTask<Errno> StopForwardingAsync(KernelTask task, VirtualMachine owner, bool force)
+    {
+        if (_table is null)
+            return Errno.Ok;
+        Errno error = await Forwarding.DisableAsync(task, Firmware, _table, owner, _forwarding.Read(task, this, ZpciGuards.Association), force);
+        if (error != Errno.Ok)
+            return error;
+        _forwarding.Write(task, this, ZpciGuards.Association, default);
+        _table = null;
+        return Errno.Ok;
+    }
+
     /// <summary>Ends the association. Cannot fail: what goes wrong in between is gone on from (M075).</summary>
     /// <param name="task">The task.</param>
     public async ValueTask UnregisterAsync(KernelTask task)
@@ -91,6 +180,8 @@ public sealed class ZpciFunction
         Changing = machine;
         if (_gisa.Read(task, this, ZpciGuards.Association) != 0)
         {
+            // Forwarding must be off before interpretation is.
+            await StopForwardingAsync(task, machine, force: true);
             _gisa.Write(task, this, ZpciGuards.Association, 0);
             if (Firmware.IsEnabled && Firmware.Disable(task) == Errno.Ok && Firmware.Enable(task, gisa: 0) == Errno.Ok)
                 Firmware.RegisterTranslation(task);

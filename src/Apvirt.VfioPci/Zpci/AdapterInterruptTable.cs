@@ -1,0 +1,94 @@
+using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kvm.Machines;
+
+namespace Apvirt.VfioPci.Zpci;
+
+/// <summary>Where one summary bit leads.</summary>
+/// <param name="Machine">The VM.</param>
+/// <param name="Gisa">Its designation, 0 if every interrupt goes through the host.</param>
+/// <param name="Subclass">The guest's interruption subclass.</param>
+/// <param name="Count">Functions that use the entry.</param>
+public readonly record struct ForwardingEntry(VirtualMachine? Machine, uint Gisa, int Subclass, int Count);
+
+/// <summary>The adapter interrupt forwarding table of a machine: summary bits, and which guest each belongs to (zpci.md §1, §5).</summary>
+/// <remarks>Lock order: kvm->lock, aift_lock, gait_lock. The interrupt path takes gait_lock alone.</remarks>
+public sealed class AdapterInterruptTable
+{
+    /// <summary>Number of summary bits.</summary>
+    public const int Bits = 64;
+
+    internal static readonly LockClass AiftClass = new("aift_lock", LockKind.Mutex);
+    internal static readonly LockClass GaitClass = new("gait_lock", LockKind.Spin);
+
+    // aift_lock, L24. Guards _used.
+    internal KernelMutex Lock { get; } = new(AiftClass);
+
+    private Guarded<ulong> _used;
+
+    // gait_lock, L25, a leaf. Guards _entries.
+    internal KernelSpinLock EntryLock { get; } = new(GaitClass);
+
+    private Guarded<ForwardingEntry[]> _entries = new(new ForwardingEntry[Bits]);
+
+    /// <summary>Summary bits in use, for observers.</summary>
+    public ulong Used => _used.Peek;
+
+    /// <summary>An entry, for observers.</summary>
+    /// <param name="bit">The summary bit.</param>
+    public ForwardingEntry Entry(int bit) => _entries.Peek[bit];
+
+    /// <inheritdoc/>
+    public override string ToString() => "forwarding table";
+
+    /// <summary>An adapter has set a summary bit: the guest that it belongs to is interrupted. Takes no lock of a VM.</summary>
+    /// <param name="task">The interrupt's task.</param>
+    /// <param name="bit">The summary bit.</param>
+    /// <returns>The VM that was interrupted; null if nobody uses the bit.</returns>
+    public VirtualMachine? Deliver(KernelTask task, int bit)
+    {
+        using KernelSpinLock.Section section = EntryLock.Lock(task);
+        ForwardingEntry entry = _entries.Read(task, this, ForwardingGuards.Entries)[bit];
+        if (entry.Count == 0 || entry.Machine is not { } machine)
+            return null;
+        machine.Gisa.Pend(task, entry.Subclass);
+        return machine;
+    }
+
+    /// <summary>Takes a free bit, with <see cref="Lock"/> held.</summary>
+    /// <returns>-1 if there is none.</returns>
+    internal int Take(KernelTask task)
+    {
+        ref ulong used = ref _used.Change(task, this, ForwardingGuards.Summary);
+        int bit = System.Numerics.BitOperations.TrailingZeroCount(~used);
+        if (bit == Bits)
+            return -1;
+        used |= 1UL << bit;
+        return bit;
+    }
+
+    internal void Free(KernelTask task, int bit) => _used.Change(task, this, ForwardingGuards.Summary) &= ~(1UL << bit);
+
+    internal void Set(KernelTask task, int bit, in ForwardingEntry entry)
+    {
+        using KernelSpinLock.Section section = EntryLock.Lock(task);
+        _entries.Change(task, this, ForwardingGuards.Entries)[bit] = entry;
+    }
+}
+
+/// <summary>The guard table of interrupt forwarding (locking.md §2).</summary>
+public static class ForwardingGuards
+{
+    /// <summary>Which summary bits are in use.</summary>
+    internal static GuardRule<AdapterInterruptTable> Summary { get; } = new(
+        "aift summary bits", write: [new(AdapterInterruptTable.AiftClass, table => table.Lock)]);
+
+    /// <summary>Where each summary bit leads.</summary>
+    internal static GuardRule<AdapterInterruptTable> Entries { get; } = new(
+        "gait entries", write: [new(AdapterInterruptTable.GaitClass, table => table.EntryLock)]);
+
+    /// <summary>All rules.</summary>
+    public static IReadOnlyList<GuardRule> All { get; } = [Summary, Entries];
+}

@@ -1,0 +1,127 @@
+using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kvm.Machines;
+using Apvirt.Vfio.Devices;
+using Apvirt.VfioPci.Zpci;
+
+namespace Apvirt.VfioPci.Tests;
+
+/// <summary>Forwarding of adapter interrupts (zpci.md §5, I36, I37).</summary>
+public sealed class ForwardingTests
+{
+    private static readonly ForwardingRequest Request = new(Vector: 0x3000, Subclass: 4, Interrupts: 16, Summary: 0x5008);
+
+    private readonly SimulationRuntime _runtime = new() { Checks = new KernelChecks(Apvirt.Host.Checks.LockOrder.Declared) };
+    private readonly AdapterInterruptTable _table = new();
+    private readonly PciSystem _s;
+    private readonly ZpciFunction _function;
+    private readonly VfioDeviceFile _file;
+
+    public ForwardingTests()
+    {
+        _s = new PciSystem(_runtime, operation => _runtime.Drive(operation(), TimeSpan.FromSeconds(1)));
+        (VfioPciDriver driver, _function) = _s.AddFunction("function", 0x11);
+        _file = _s.Open(driver.Device).File!;
+    }
+
+    private Errno Forward(ForwardingRequest request, uint? handle = null, VirtualMachine? machine = null, int pagesMax = int.MaxValue)
+    {
+        Errno error = default;
+        _s.Do(async () => error = await _function.ForwardAsync(_s.Task, machine ?? _s.G, handle ?? _function.Firmware.Handle, _table, request, pagesMax));
+        return error;
+    }
+
+    private Errno Stop(uint? handle = null)
+    {
+        Errno error = default;
+        _s.Do(async () => error = await _function.StopForwardingAsync(_s.Task, _s.G, handle ?? _function.Firmware.Handle));
+        return error;
+    }
+
+    private void AssertOff()
+    {
+        Assert.False(_function.Forwarded.IsOn);
+        Assert.Equal((0UL, 0), (_table.Used, _s.G.Gisa.Counts.Sum()));
+        Assert.All(Enumerable.Range(0, AdapterInterruptTable.Bits), bit => Assert.Equal(default, _table.Entry(bit)));
+    }
+
+    [Fact]
+    public void Interrupts_reach_the_guest_while_it_is_on()
+    {
+        Assert.Null(_table.Deliver(_s.Task, 0));
+        Assert.Equal(Errno.Ok, Forward(Request));
+        Assert.Equal((1UL, 1, 2), (_table.Used, _s.G.Gisa.Counts[4], _function.Forwarded.Pages));
+        Assert.Equal(_s.G.Gisa.Designation, _table.Entry(0).Gisa);
+        Assert.Same(_s.G, _table.Deliver(_s.Task, 0));
+        Assert.Equal(0x80 >> 4, _s.G.Gisa.Pending);
+        Assert.Equal(Errno.EINVAL, Forward(Request));
+        Assert.Equal(Errno.Ok, Stop());
+        AssertOff();
+        Assert.Null(_table.Deliver(_s.Task, 0));
+        Assert.Equal(Errno.Ok, Forward(Request with { ThroughHost = true, Summary = 0 }));
+        Assert.Equal((0u, 1), (_table.Entry(0).Gisa, _function.Forwarded.Pages));
+    }
+
+    public static TheoryData<ForwardingRequest, Errno> Refused => new()
+    {
+        { Request with { Subclass = 8 }, Errno.ERANGE },
+        { Request with { Vector = 0x3fff }, Errno.EINVAL },
+        { Request with { Vector = PciSystem.Memory }, Errno.EIO },
+        { Request with { Summary = 0x5004 }, Errno.EINVAL },
+        { Request with { Summary = PciSystem.Memory }, Errno.EIO },
+    };
+
+    [Theory]
+    [MemberData(nameof(Refused))]
+    public void What_cannot_be_pinned_is_refused_and_leaves_nothing(ForwardingRequest request, Errno expected)
+    {
+        Assert.Equal(expected, Forward(request));
+        AssertOff();
+    }
+
+    [Theory]
+    [InlineData(ZpciStep.AllocateBit, Errno.ENOMEM)]
+    [InlineData(ZpciStep.AllocateVector, Errno.ENOMEM)]
+    [InlineData(ZpciStep.RegisterInterrupts, Errno.EIO)]
+    public void A_failing_step_leaves_nothing(ZpciStep step, Errno expected)
+    {
+        _function.Firmware.Inject(step);
+        Assert.Equal(expected, Forward(Request));
+        AssertOff();
+        Assert.Equal(Errno.Ok, Forward(Request));
+    }
+
+    [Fact]
+    public void Pinned_pages_count_against_the_limit()
+    {
+        Assert.Equal(Errno.ENOMEM, Forward(Request, pagesMax: 1));
+        AssertOff();
+        Assert.Equal(Errno.Ok, Forward(Request, pagesMax: 2));
+    }
+
+    [Fact]
+    public void A_stale_handle_and_another_vm_are_refused()
+    {
+        Assert.Equal(Errno.ENODEV, Forward(Request, handle: _function.Firmware.Handle + 1));
+        Assert.Equal(Errno.EPERM, Forward(Request, machine: _s.Other));
+        uint handle = _function.Firmware.Handle;
+        _s.Close(_file);
+        Assert.Equal(Errno.ENODEV, Stop(handle));
+        Assert.Equal(Errno.ENODEV, Forward(Request));
+    }
+
+    [Fact]
+    public void A_firmware_that_refuses_keeps_it_on_but_not_at_the_close()
+    {
+        Forward(Request);
+        _function.Firmware.Inject(ZpciStep.DeregisterInterrupts);
+        Assert.Equal(Errno.EIO, Stop());
+        Assert.True(_function.Forwarded.IsOn);
+        _function.Firmware.Inject(ZpciStep.DeregisterInterrupts);
+        _s.Close(_file);
+        AssertOff();
+        Assert.Equal((1, 0u), (_s.G.References, _function.Gisa));
+        Assert.Empty(_runtime.Checks!.Violations.ToArray().Select(v => v.ToString()));
+    }
+}
