@@ -12,6 +12,7 @@ public class ExploreBenchmarks
 {
     private const int FixedTraces = 6;
     private const int FixedInterleavings = 53;
+    private const int Drawn = 1000;
     private static readonly LockClass BenchClass = new("bench", LockKind.Mutex);
 
     private readonly LockProgramRun _fixed = new(KnownPrograms.All.Single(p => p.Name == "S2-fixed").Program);
@@ -63,6 +64,10 @@ public class ExploreBenchmarks
         });
         return new Explorer(explored).Run().Executions;
     }
+
+    [Benchmark(Description = "mask store against assignment on the driver, one execution of a long search", OperationsPerInvoke = Drawn)]
+    public long DriverDrawn() =>
+        new ScenarioSearch(_scenario).Run(new ExploreOptions { Strategy = Strategy.Random, ExecutionsMax = Drawn }).Result.Executions;
 
     // 4 traces and 1 repetition, and the 2 orders of the operations that answers are held against.
     [Benchmark(Description = "mask store against assignment on the driver, one execution", OperationsPerInvoke = 7)]

@@ -98,10 +98,12 @@ public sealed class ConsumerTests
     public void M103_interpretation_ends_after_interrupts_and_before_the_function_goes_back()
     {
         (VfioPciDriver driver, _) = _s.AddFunction("function", 0x11);
+        List<string> steps = [];
+        driver.Stepped = steps.Add;
         _s.Close(_s.Open(driver.Device).File!);
         Assert.Equal(
             ["reset function", "associate", "initialise configuration", "drop token", "tear down interrupts", "dissociate", "restore state and reset"],
-            driver.Steps);
+            steps);
     }
 
     [Fact]

@@ -74,6 +74,7 @@ public sealed class OneMachineTests
         Assert.Equal(7, guest.Machine.References);
         Assert.Equal((guest.Machine, guest.Machine, guest.Machine), (host.VfioAp.Matrix.Mdevs.Single().Kvm, function.Machine, vgpu.Tracked));
         Assert.Equal(3, guest.Container!.Groups.Count);
+        host.Checks!.Ended(task, Errno.Ok, writesBefore: null);
         foreach (string kind in closeOrder.Split(' '))
             Assert.Equal(Errno.Ok, runtime.Drive(kind == "mdev" ? host.Guests.DetachAsync(task, "g", Mdev) : guest.CloseDeviceAsync(task, kind)));
         Assert.Equal(1, guest.Machine.References);

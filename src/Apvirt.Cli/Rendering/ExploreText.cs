@@ -13,7 +13,7 @@ internal static class ExploreText
         foreach (ScenarioViolation violation in result.Violations)
         {
             io.Out.WriteLine();
-            io.Out.WriteLine($"{Title(violation)}, in {violation.Count} executions");
+            io.Out.WriteLine($"{Title(violation)}, in {violation.Count} {(violation.Count == 1 ? "execution" : "executions")}");
             if (violation.Cycle is { } cycle)
                 io.Out.WriteLine($"  {cycle}");
             Timeline(violation.Schedule.Steps, io);

@@ -21,6 +21,9 @@ public interface IVfioDriver
     /// <param name="length">Number of bytes.</param>
     ValueTask DmaUnmapAsync(KernelTask task, ulong iova, ulong length);
 
+    /// <summary>References to the captured VM that the driver holds itself, for observers (I18).</summary>
+    int MachineReferences => 0;
+
     /// <summary>Somebody wants the device gone; user space should let go of it.</summary>
     /// <param name="task">The removing task.</param>
     /// <param name="count">How often this was asked before.</param>

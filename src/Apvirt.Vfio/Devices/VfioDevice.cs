@@ -69,6 +69,9 @@ public sealed class VfioDevice
     /// <summary>How often the driver was asked to open more than to close; 0 or 1 (I31).</summary>
     public int DriverOpens { get; private set; }
 
+    /// <summary>References to the captured VM that the driver holds itself, for observers (I18).</summary>
+    public int DriverReferences => _driver.MachineReferences;
+
     /// <summary>Whether dev_set->lock is held, for observers.</summary>
     public bool IsChanging => SetLock.IsHeld;
 

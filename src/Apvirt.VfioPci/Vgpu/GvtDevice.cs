@@ -75,6 +75,9 @@ public sealed class GvtDevice(GvtAdapter adapter) : IVfioDriver
     /// <summary>The VM whose pages are tracked; it holds a reference. Null while closed.</summary>
     public VirtualMachine? Tracked { get; private set; }
 
+    /// <inheritdoc/>
+    public int MachineReferences => Tracked is null ? 0 : 1;
+
     /// <summary>Pages in the cache of DMA mappings.</summary>
     public int CachedPages => _cache.Count;
 

@@ -12,18 +12,19 @@ namespace Apvirt.VfioPci.Zpci;
 /// <param name="hasHooks">Whether KVM has its hooks for zPCI.</param>
 public sealed class VfioPciDriver(ZpciFunction? function, bool hasHooks = true) : IVfioDriver
 {
-    private readonly List<string> _steps = [];
-
     /// <summary>The registered device; to be set before it is offered.</summary>
     public VfioDevice Device { get; set; } = null!;
 
-    /// <summary>What opening and closing did, in order (M103).</summary>
-    public IReadOnlyList<string> Steps => _steps;
+    /// <summary>Told each step of opening and closing (M103).</summary>
+    public Action<string>? Stepped { get; set; }
+
+    /// <inheritdoc/>
+    public int MachineReferences => function?.Machine is null ? 0 : 1;
 
     /// <inheritdoc/>
     public async ValueTask<Errno> OpenDeviceAsync(KernelTask task)
     {
-        _steps.Add("reset function");
+        Stepped?.Invoke("reset function");
         // A machine with support for zPCI has no other functions (M073).
         if (function is null)
             return Errno.ENODEV;
@@ -32,25 +33,25 @@ public sealed class VfioPciDriver(ZpciFunction? function, bool hasHooks = true) 
             : await function.RegisterAsync(task, machine);
         if (error != Errno.Ok)
             return error;
-        _steps.Add("associate");
+        Stepped?.Invoke("associate");
         if (function.Firmware.Fails(task, ZpciStep.Configure))
         {
             await function.UnregisterAsync(task);
             return Errno.EIO;
         }
-        _steps.Add("initialise configuration");
+        Stepped?.Invoke("initialise configuration");
         return Errno.Ok;
     }
 
     /// <inheritdoc/>
     public async ValueTask CloseDeviceAsync(KernelTask task)
     {
-        _steps.Add("drop token");
-        _steps.Add("tear down interrupts");
+        Stepped?.Invoke("drop token");
+        Stepped?.Invoke("tear down interrupts");
         if (Device.Kvm is not null)
             await function!.UnregisterAsync(task);
-        _steps.Add("dissociate");
-        _steps.Add("restore state and reset");
+        Stepped?.Invoke("dissociate");
+        Stepped?.Invoke("restore state and reset");
     }
 
     /// <inheritdoc/>

@@ -20,7 +20,10 @@ internal sealed class ReferenceAccounting() : Invariant("I18", "references to a 
         {
             int expected = (guest.HasVm ? 1 : 0)
                 + context.Host.VfioAp.Matrix.Mdevs.Count(m => m.IsOffered && m.Vfio.Kvm == guest.Machine)
-                + context.Host.VfioAp.Matrix.Mdevs.Count(m => m.Kvm == guest.Machine);
+                + context.Host.VfioAp.Matrix.Mdevs.Count(m => m.Kvm == guest.Machine)
+                + guest.Files.Select(file => file.Device).Distinct()
+                    .Where(device => device.Kvm == guest.Machine && !context.Host.VfioAp.Matrix.Mdevs.Any(m => m.IsOffered && m.Vfio == device))
+                    .Sum(device => 1 + device.DriverReferences);
             if (guest.Machine.References != expected)
                 context.Report($"VM {guest.Name} has {guest.Machine.References} references, expected {expected}", Quirk.SecondBindDropsVm);
         }
