@@ -18,8 +18,7 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     private readonly List<Step> _accessed = [];
     private readonly Dictionary<(object Owner, GuardRule Rule), int> _fields = [];
 
-    // Fields by rule and what their owner calls itself: the same in all executions, because what a sleeping task would
-    // touch was seen in another execution. Owners of one name count as one, which only tries more orders than needed.
+    // Numbers that were asked for before.
     private readonly Dictionary<string, int> _fieldNames = new(StringComparer.Ordinal);
     private readonly Step[] _next = new Step[TasksMax];
     private readonly long[] _steps = new long[TasksMax];
@@ -67,6 +66,9 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
 
     /// <inheritdoc/>
     public ReadOnlySpan<Step> Accessed => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_accessed);
+
+    /// <summary>Numbers of fields; one object for all threads of a search.</summary>
+    public FieldNumbers Fields { get; init; } = new();
 
     /// <summary>Whether some steps take pictures of the whole, so that their order with all others makes a difference.</summary>
     public bool HasPictures { get; init; }
@@ -146,7 +148,7 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     private int NumberOf(string field)
     {
         if (!_fieldNames.TryGetValue(field, out int number))
-            _fieldNames.Add(field, number = TasksMax + (2 * _fieldNames.Count) + 1);
+            _fieldNames.Add(field, number = TasksMax + (2 * Fields.Of(field)) + 1);
         return number;
     }
 

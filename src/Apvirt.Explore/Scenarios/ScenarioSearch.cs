@@ -22,9 +22,10 @@ public sealed class ScenarioSearch(Scenario scenario)
     {
         HashSet<string>? explained = ScenarioWorker.Explained(scenario, OrdersMax);
         List<ScenarioWorker> workers = [];
+        FieldNumbers fields = new();
         Search search = new(options, () =>
         {
-            ScenarioWorker worker = new(scenario, explained);
+            ScenarioWorker worker = new(scenario, explained, fields);
             workers.Add(worker);
             return new SearchWorker(worker.Program, worker.Look);
         }) { Progress = Progress };
@@ -84,8 +85,7 @@ public sealed class ScenarioSearch(Scenario scenario)
         return violation.Schedule;
     }
 
+    // Where tasks of one name could do the same step it may not be told which did; then nothing is known of what they hold.
     private Schedule Detailed(Schedule schedule) =>
-        new ScenarioWorker(scenario, explained: null).Replay(schedule, out Schedule done) is { } divergence
-            ? throw new InvalidOperationException($"a schedule cannot be repeated: {divergence}")
-            : done;
+        new ScenarioWorker(scenario, explained: null).Replay(schedule, out Schedule done) is null ? done : schedule;
 }

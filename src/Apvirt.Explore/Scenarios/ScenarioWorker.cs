@@ -34,7 +34,8 @@ internal sealed class ScenarioWorker
     /// <summary>Makes a worker.</summary>
     /// <param name="scenario">The scenario.</param>
     /// <param name="explained">The outcomes that some order of the operations has; null if that is not looked at.</param>
-    internal ScenarioWorker(Scenario scenario, HashSet<string>? explained)
+    /// <param name="fields">Numbers of fields, for all threads of a search.</param>
+    internal ScenarioWorker(Scenario scenario, HashSet<string>? explained, FieldNumbers? fields = null)
     {
         _scenario = scenario;
         _explained = explained;
@@ -47,6 +48,7 @@ internal sealed class ScenarioWorker
         _at = new int[_operations.Length];
         Program = new KernelExplored(() => new ExplorationRuntime { Checks = _checks }, Begin)
         {
+            Fields = fields ?? new FieldNumbers(),
             HasPictures = _operations.Any(operations => Array.Exists(operations, operation => operation.IsPicture)),
         };
     }

@@ -93,6 +93,19 @@ public sealed class ScenarioTests
         Assert.Empty(result.Violations);
     }
 
+    [Theory]
+    [InlineData("x-kvm.yaml")]
+    [InlineData("x-rm.yaml")]
+    [InlineData("x-unmap.yaml")]
+    public void Several_threads_see_what_one_sees(string name)
+    {
+        ScenarioResult alone = new ScenarioSearch(Read(name)).Run(new ExploreOptions());
+        ScenarioResult together = new ScenarioSearch(Read(name)).Run(new ExploreOptions { Jobs = 3, Slice = 7 });
+        Assert.Equal((Verdict.Exhausted, alone.Result.Executions), (together.Result.Verdict, together.Result.Executions));
+        Assert.True(alone.OutcomeTexts.SetEquals(together.OutcomeTexts));
+        Assert.Empty(together.Violations);
+    }
+
     [Fact]
     public void M042_exactly_one_of_two_mediated_devices_is_opened()
     {
