@@ -173,8 +173,11 @@ internal sealed class ScenarioWorker
         {
             SteppedTask[] waiting = [.. Program.Runtime.Tasks.Where(task => (unfinished >> task.Index & 1) != 0)];
             string? finding = null;
+            // Who waits in no circle waits for something that nobody is left to do.
+            string what = "lost wake-up";
             foreach (string[] circle in WaitCycles.Find(waiting))
             {
+                what = "deadlock";
                 Circles[string.Join(' ', circle)] = circle;
                 if (circle.Contains(ListenersLock) && _scenario.Profile.Has(Quirk.ListenersHeldWhileTold))
                     finding = Quirk.ListenersHeldWhileTold.Finding();
@@ -183,7 +186,7 @@ internal sealed class ScenarioWorker
             if (Program.Runtime.GaveUpOnTime)
                 Add("V04", "never ends: " + string.Join(", ", waiting.Select(task => task.Task.Name)), _scenario.Profile.Has(Quirk.EndlessReset) ? Quirk.EndlessReset.Finding() : null, schedule, locks: null);
             else
-                Add("V01", "deadlock: " + WaitCycles.Describe(waiting), finding, schedule, locks: null);
+                Add("V01", $"{what}: " + WaitCycles.Describe(waiting), finding, schedule, locks: null);
             return;
         }
         _host.Checks!.Ended(_boot, Errno.Ok, writesBefore: null);
