@@ -3,26 +3,17 @@ using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
+using static Apvirt.Designs.Tests.DesignRuns;
 
 namespace Apvirt.Designs.Tests;
 
 /// <summary>Each historical design shows its defect, and the final one is exhausted without it (M027).</summary>
 public sealed class HistoricalDesignTests
 {
-    private static DesignResult Explore(Func<Design> make)
-    {
-        DesignResult result = DesignSearch.Run(make);
-        Assert.Equal(Verdict.Exhausted, result.Result.Verdict);
-        return result;
-    }
-
-    private static void AssertHas(DesignResult result, string defect) =>
-        Assert.Contains(result.Defects.Keys, found => found.StartsWith(defect, StringComparison.Ordinal));
-
     [Fact]
     public void M022_A_mask_store_and_assignment_deadlock()
     {
-        DesignResult result = Explore(() => new OneLockAndMasks());
+        DesignResult result = Exhaust(() => new OneLockAndMasks());
         AssertHas(result, DesignSearch.Deadlock);
         // The validator says so from whatever execution comes first.
         Assert.Contains(result.Reports, v => v.Locks?.Cycle.Order(StringComparer.Ordinal).SequenceEqual(["ap_perms_mutex", "matrix_dev->lock"]) == true);
@@ -31,7 +22,7 @@ public sealed class HistoricalDesignTests
     [Fact]
     public void M033_M034_A_interception_secure_execution_and_unbind_deadlock()
     {
-        DesignResult result = Explore(() => new OneLockAndGuest());
+        DesignResult result = Exhaust(() => new OneLockAndGuest());
         Assert.Equal((7, 1), (result.Result.Executions, result.Defects[DesignSearch.Deadlock]));
         Assert.Contains(result.Reports, v => v.Locks?.Cycle.Order(StringComparer.Ordinal).SequenceEqual(["kvm->lock", "matrix_dev->lock", "vcpu->mutex"]) == true);
     }
@@ -39,7 +30,7 @@ public sealed class HistoricalDesignTests
     [Fact]
     public void M058_D_the_sandwich_has_no_deadlock_in_any_order()
     {
-        DesignResult result = Explore(() => new Sandwich());
+        DesignResult result = Exhaust(() => new Sandwich());
         Assert.Equal(6, result.Result.Executions);
         Assert.Empty(result.Defects);
         Assert.Empty(result.Reports);
@@ -48,35 +39,27 @@ public sealed class HistoricalDesignTests
     [Fact]
     public void M054_an_interception_that_takes_guests_lock_deadlocks_again()
     {
-        DesignResult result = Explore(() => new Sandwich(interceptionTakesGuests: true));
+        DesignResult result = Exhaust(() => new Sandwich(interceptionTakesGuests: true));
         AssertHas(result, DesignSearch.Deadlock);
         Assert.Contains(result.Reports, v => v.Locks?.Cycle.Order(StringComparer.Ordinal).SequenceEqual(["guests_lock", "kvm->lock", "vcpu->mutex"]) == true);
     }
 
     [Fact]
-    public void M024_B1_a_queue_is_stolen() => AssertHas(Explore(() => new StolenQueue(OwnershipTest.Unlocked)), "I13");
+    public void M024_B1_a_queue_is_stolen() => AssertHas(Exhaust(() => new StolenQueue(OwnershipTest.Unlocked)), "I13");
 
     [Fact]
     public void M023_M026_B2_nothing_is_stolen_and_nothing_deadlocks()
     {
-        DesignResult result = Explore(() => new StolenQueue(OwnershipTest.Inside));
+        DesignResult result = Exhaust(() => new StolenQueue(OwnershipTest.Inside));
         Assert.DoesNotContain(result.Defects.Keys, defect => defect.StartsWith("I13", StringComparison.Ordinal) || defect == DesignSearch.Deadlock);
     }
 
     [Fact]
     public void M026_D_nothing_is_stolen_and_nobody_is_refused_without_need()
     {
-        DesignResult result = Explore(() => new StolenQueue(OwnershipTest.Outside));
+        DesignResult result = Exhaust(() => new StolenQueue(OwnershipTest.Outside));
         Assert.Empty(result.Defects);
         Assert.Empty(result.Reports);
-    }
-
-    private static void Sequentially(Func<KernelTask, ValueTask> body, KernelChecks? checks = null)
-    {
-        SimulationRuntime runtime = new() { Checks = checks };
-        SpawnedTask task = runtime.Spawn("caller", body);
-        runtime.Advance(TimeSpan.FromSeconds(1));
-        Assert.True(task.IsCompleted);
     }
 
     [Fact]
@@ -149,21 +132,21 @@ public sealed class HistoricalDesignTests
     [Fact]
     public void M047_with_a_lock_for_the_list_only_a_destroyed_vm_is_locked()
     {
-        AssertHas(Explore(() => new ListOnly(holdsThroughout: false)), "lifetime");
-        Assert.Empty(Explore(() => new ListOnly(holdsThroughout: true)).Defects);
+        AssertHas(Exhaust(() => new ListOnly(holdsThroughout: false)), "lifetime");
+        Assert.Empty(Exhaust(() => new ListOnly(holdsThroughout: true)).Defects);
     }
 
     [Fact]
     public void M048_dropping_the_lock_early_loses_what_was_plugged()
     {
-        AssertHas(Explore(() => new EarlyDrop(dropsEarly: true)), "V02");
-        Assert.Empty(Explore(() => new EarlyDrop(dropsEarly: false)).Defects);
+        AssertHas(Exhaust(() => new EarlyDrop(dropsEarly: true)), "V02");
+        Assert.Empty(Exhaust(() => new EarlyDrop(dropsEarly: false)).Defects);
     }
 
     [Fact]
     public void M049_M052_a_node_that_a_hook_reaches_by_another_way_is_read_after_it_was_freed()
     {
-        AssertHas(Explore(() => new NodeReachedByHook(freesUnderBoth: false)), "lifetime");
-        Assert.Empty(Explore(() => new NodeReachedByHook(freesUnderBoth: true)).Defects);
+        AssertHas(Exhaust(() => new NodeReachedByHook(freesUnderBoth: false)), "lifetime");
+        Assert.Empty(Exhaust(() => new NodeReachedByHook(freesUnderBoth: true)).Defects);
     }
 }

@@ -2,6 +2,7 @@ using Apvirt.Explore.Engine;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
+using static Apvirt.Designs.Tests.DesignRuns;
 
 namespace Apvirt.Designs.Tests;
 
@@ -9,24 +10,6 @@ namespace Apvirt.Designs.Tests;
 public sealed class VfioHistoryTests
 {
     private readonly ModelVm _g = new("g");
-
-    private static void Sequentially(Func<KernelTask, ValueTask> body)
-    {
-        SimulationRuntime runtime = new();
-        SpawnedTask task = runtime.Spawn("caller", body);
-        runtime.Advance(TimeSpan.FromSeconds(1));
-        Assert.True(task.IsCompleted);
-    }
-
-    private static DesignResult Explore(Func<Design> make)
-    {
-        DesignResult result = DesignSearch.Run(make);
-        Assert.Equal(Verdict.Exhausted, result.Result.Verdict);
-        return result;
-    }
-
-    private static void AssertHas(DesignResult result, string defect) =>
-        Assert.Contains(result.Defects.Keys, found => found.StartsWith(defect, StringComparison.Ordinal));
 
     [Fact]
     public void M059_taking_the_groups_vm_away_detaches_the_mdev_and_unmapping_disarms() => Sequentially(async task =>
@@ -132,8 +115,8 @@ public sealed class VfioHistoryTests
     [Fact]
     public void M079_naive_open_uses_a_dead_vm_and_the_final_one_never()
     {
-        AssertHas(Explore(() => new OpenAgainstVmEnd(takesReference: false)), "I16");
-        Assert.Empty(Explore(() => new OpenAgainstVmEnd(takesReference: true)).Defects);
+        AssertHas(Exhaust(() => new OpenAgainstVmEnd(takesReference: false)), "I16");
+        Assert.Empty(Exhaust(() => new OpenAgainstVmEnd(takesReference: true)).Defects);
     }
 
     [Fact]
@@ -152,8 +135,8 @@ public sealed class VfioHistoryTests
                 Assert.Equal(capture == Capture.FirstOpen ? 0 : 1, device.References);
             }
         });
-        AssertHas(Explore(() => new TwoOpeners(Capture.EachOpen)), "I17");
-        Assert.Empty(Explore(() => new TwoOpeners(Capture.FirstOpen)).Defects);
+        AssertHas(Exhaust(() => new TwoOpeners(Capture.EachOpen)), "I17");
+        Assert.Empty(Exhaust(() => new TwoOpeners(Capture.FirstOpen)).Defects);
     }
 
     [Fact]
@@ -166,15 +149,15 @@ public sealed class VfioHistoryTests
     [Fact]
     public void M089_looking_and_taking_in_two_steps_lets_two_consumers_in()
     {
-        AssertHas(Explore(() => new UniqueConsumer(isAtomic: false)), "2 consumers");
-        Assert.Empty(Explore(() => new UniqueConsumer(isAtomic: true)).Defects);
+        AssertHas(Exhaust(() => new UniqueConsumer(isAtomic: false)), "2 consumers");
+        Assert.Empty(Exhaust(() => new UniqueConsumer(isAtomic: true)).Defects);
     }
 
     [Fact]
     public void M090_N_release_runs_once_only_if_its_flag_is_atomic()
     {
-        AssertHas(Explore(() => new NotifiedRelease(losesRelease: true)), "released 2 times");
-        Assert.Empty(Explore(() => new NotifiedRelease(losesRelease: false)).Defects);
+        AssertHas(Exhaust(() => new NotifiedRelease(losesRelease: true)), "released 2 times");
+        Assert.Empty(Exhaust(() => new NotifiedRelease(losesRelease: false)).Defects);
     }
 
     [Fact]
@@ -193,32 +176,32 @@ public sealed class VfioHistoryTests
     [Fact]
     public void N_callbacks_under_the_groups_lock_deadlock_with_what_holds_the_vms()
     {
-        DesignResult result = Explore(() => new NotifierUnderGroupLock(opensUnderVm: true));
+        DesignResult result = Exhaust(() => new NotifierUnderGroupLock(opensUnderVm: true));
         AssertHas(result, DesignSearch.Deadlock);
         Assert.Contains(result.Cycles, cycle => cycle.Fate == CycleFate.Confirmed && cycle.Classes.Order(StringComparer.Ordinal).SequenceEqual(["group_rwsem", "kvm->lock"]));
-        Assert.Empty(Explore(() => new NotifierUnderGroupLock(opensUnderVm: false)).Defects);
+        Assert.Empty(Exhaust(() => new NotifierUnderGroupLock(opensUnderVm: false)).Defects);
     }
 
     [Fact]
     public void Captured_under_the_groups_lock_open_and_the_release_of_the_vms_device_deadlock()
     {
-        DesignResult result = Explore(() => new CaptureUnderGroupLock(hasLeafLock: false));
+        DesignResult result = Exhaust(() => new CaptureUnderGroupLock(hasLeafLock: false));
         AssertHas(result, DesignSearch.Deadlock);
         Assert.Contains(result.Cycles, cycle => cycle.Fate == CycleFate.Confirmed);
-        Assert.Empty(Explore(() => new CaptureUnderGroupLock(hasLeafLock: true)).Defects);
+        Assert.Empty(Exhaust(() => new CaptureUnderGroupLock(hasLeafLock: true)).Defects);
     }
 
     [Fact]
     public void Given_back_under_the_groups_lock_the_last_close_waits_for_itself()
     {
-        AssertHas(Explore(() => new PutUnderGroupLock(hasLeafLock: false)), DesignSearch.Deadlock);
-        Assert.Empty(Explore(() => new PutUnderGroupLock(hasLeafLock: true)).Defects);
+        AssertHas(Exhaust(() => new PutUnderGroupLock(hasLeafLock: false)), DesignSearch.Deadlock);
+        Assert.Empty(Exhaust(() => new PutUnderGroupLock(hasLeafLock: true)).Defects);
     }
 
     [Fact]
     public void A_cycle_behind_a_gate_lock_is_predicted_and_not_feasible()
     {
-        DesignResult result = Explore(() => new GatedPair());
+        DesignResult result = Exhaust(() => new GatedPair());
         Assert.DoesNotContain(DesignSearch.Deadlock, result.Defects.Keys);
         Assert.Equal(CycleFate.NotFeasibleHere, Assert.Single(result.Cycles).Fate);
         // Not all was seen: nothing can be said.

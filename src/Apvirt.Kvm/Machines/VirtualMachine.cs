@@ -139,11 +139,7 @@ public sealed class VirtualMachine
     /// <param name="task">The task, which holds kvm->lock.</param>
     /// <param name="kind">What it is.</param>
     /// <returns>False if it has one.</returns>
-    public bool TryAddDevice(KernelTask task, string kind)
-    {
-        HashSet<string> devices = _devices.Change(task, this, KvmGuards.Devices);
-        return devices.Add(kind);
-    }
+    public bool TryAddDevice(KernelTask task, string kind) => _devices.Change(task, this, KvmGuards.Devices).Add(kind);
 
     /// <summary>Takes a device away.</summary>
     /// <param name="task">The task, which holds kvm->lock.</param>

@@ -95,7 +95,7 @@ public sealed class SecureExecution
         {
             PvCommand.Enable => await EnableAsync(task, profile),
             PvCommand.Disable => await DisableAsync(task, profile),
-            PvCommand.AsyncPrepare => await PrepareAsync(task),
+            PvCommand.AsyncPrepare => await PrepareAsync(task, profile),
             PvCommand.SetSecParms or PvCommand.Unpack or PvCommand.Verify or PvCommand.PrepReset or PvCommand.UnshareAll or PvCommand.Dump =>
                 IsProtected(task) ? Errno.Ok : Errno.EINVAL,
             _ => Errno.ENOTTY,
@@ -156,11 +156,11 @@ public sealed class SecureExecution
         return Errno.Ok;
     }
 
-    private async ValueTask<Errno> PrepareAsync(KernelTask task)
+    private async ValueTask<Errno> PrepareAsync(KernelTask task, Profile profile)
     {
         if (!IsProtected(task) || _state.Read(task, _machine, KvmGuards.SecureState).SetAside > 0)
             return Errno.EINVAL;
-        if (await FromSecureAsync(task, Profile.Strict) != Errno.Ok)
+        if (await FromSecureAsync(task, profile) != Errno.Ok)
             return Errno.EIO;
         Change(task) = _state.Read(task, _machine, KvmGuards.SecureState) with { IsProtected = false, MasksServiceSignals = false, SetAside = 1 };
         return Errno.Ok;
@@ -193,14 +193,14 @@ public sealed class SecureExecution
         if (!_ultravisor!.HasAiv)
             await DisableGisaAsync(task, profile);
         Errno error = Errno.Ok;
-        int made = 0;
-        for (; made < _machine.Vcpus.Count && error == Errno.Ok; made++)
+        foreach (Vcpu vcpu in _machine.Vcpus)
         {
-            Vcpu vcpu = _machine.Vcpus[made];
             await vcpu.Mutex.LockAsync(task);
             error = _ultravisor.CreateCpu(task);
             vcpu.SetSecure(task, error == Errno.Ok);
             vcpu.Mutex.Unlock(task);
+            if (error != Errno.Ok)
+                break;
         }
         if (error != Errno.Ok)
             await FromSecureAsync(task, profile);

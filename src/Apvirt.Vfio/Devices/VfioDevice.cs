@@ -182,7 +182,7 @@ public sealed class VfioDevice
             bool isBound = ReadOpens(task) > 0;
             // F07: 6.12 finds out that the device is bound after it has taken the VM, and then lets go of that of the other.
             if (!isBound || Group.Behaviour.CapturesBeforeCounting)
-                Capture(task, file);
+                _kvm.Write(task, this, VfioGuards.Opens, file.TryGetKvm(task));
             error = isBound ? Errno.EINVAL : await AddUserAsync(task, iommufd, throughGroup: false);
             if (error != Errno.Ok && (!isBound || Group.Behaviour.CapturesBeforeCounting))
                 PutKvm(task);
@@ -190,15 +190,6 @@ public sealed class VfioDevice
         }
         SetLock.Unlock(task);
         return error;
-    }
-
-    private void Capture(KernelTask task, VfioDeviceFile file)
-    {
-        string? finding = task.Finding;
-        if (ReadOpens(task) > 0)
-            task.Finding = "F07";
-        _kvm.Write(task, this, VfioGuards.Opens, file.TryGetKvm(task));
-        task.Finding = finding;
     }
 
     /// <summary>Attaches the device to an address space, in place of the one it has, or to none.</summary>

@@ -7,9 +7,6 @@ namespace Apvirt.Vfio.Memory;
 /// <summary>Where the guest pages are that an emulated device pins: the mappings of a container, or of an IOAS (vfio.md §7).</summary>
 public abstract class DmaSpace
 {
-    private protected const int PageShift = 12;
-    private protected const ulong PageMask = (1UL << PageShift) - 1;
-
     private protected DmaSpace(LockClass lockClass) => Lock = new KernelMutex(lockClass);
 
     /// <summary>Guards the mappings and the pins in them.</summary>
@@ -39,12 +36,30 @@ public enum MapProtection
 /// <param name="Protection">What a device may do.</param>
 public sealed record Mapping(ulong Iova, ulong Length, MapProtection Protection)
 {
+    private const ulong PageMask = 0xfff;
+
     /// <summary>Last address.</summary>
     public ulong Last => Iova + Length - 1;
 
     /// <summary>Whether it has an address.</summary>
     /// <param name="iova">The address.</param>
     public bool Has(ulong iova) => iova >= Iova && iova - Iova < Length;
+
+    /// <summary>Whether a range is one: whole pages, at least one, below the end of all addresses.</summary>
+    /// <param name="iova">First address.</param>
+    /// <param name="length">Number of bytes.</param>
+    public static bool IsRange(ulong iova, ulong length) => length != 0 && ((iova | length) & PageMask) == 0 && iova + (length - 1) >= iova;
+
+    /// <summary>Puts the mapping with others.</summary>
+    /// <param name="mappings">The others.</param>
+    /// <returns>EEXIST if it shares an address with one.</returns>
+    internal Errno AddTo(List<Mapping> mappings)
+    {
+        if (mappings.Exists(mapping => mapping.Meets(Iova, Length)))
+            return Errno.EEXIST;
+        mappings.Add(this);
+        return Errno.Ok;
+    }
 
     /// <summary>Whether it shares an address with a range.</summary>
     /// <param name="iova">First address.</param>

@@ -45,7 +45,6 @@ public sealed class IommuFd
 public sealed class Ioas(int id)
 {
     internal static readonly LockClass IovaClass = new("iova_rwsem", LockKind.RwSemaphore);
-    private const ulong PageMask = 0xfff;
 
     // L23. Guards _mappings, _leaving and _accesses.
     internal KernelRwSemaphore Lock { get; } = new(IovaClass);
@@ -65,15 +64,12 @@ public sealed class Ioas(int id)
     /// <returns>EINVAL for a range that is none, EEXIST if a part is mapped.</returns>
     public async ValueTask<Errno> MapAsync(KernelTask task, ulong iova, ulong length, MapProtection protection)
     {
-        if (length == 0 || ((iova | length) & PageMask) != 0 || iova + (length - 1) < iova)
+        if (!Mapping.IsRange(iova, length))
             return Errno.EINVAL;
         await Lock.LockWriteAsync(task);
-        List<Mapping> mappings = _mappings.Change(task, this, VfioGuards.Areas);
-        bool isFree = !mappings.Exists(mapping => mapping.Meets(iova, length));
-        if (isFree)
-            mappings.Add(new Mapping(iova, length, protection));
+        Errno error = new Mapping(iova, length, protection).AddTo(_mappings.Change(task, this, VfioGuards.Areas));
         Lock.UnlockWrite(task);
-        return isFree ? Errno.Ok : Errno.EEXIST;
+        return error;
     }
 
     /// <summary>Unmaps the areas in a range: new pins are refused, each access is told without locks until it has none left.</summary>

@@ -44,15 +44,12 @@ public sealed class Type1Iommu : DmaSpace
     /// <returns>EINVAL for a range that is none or nothing to be done with it, EEXIST if a part is mapped.</returns>
     public async ValueTask<Errno> MapAsync(KernelTask task, ulong iova, ulong length, MapProtection protection)
     {
-        if (!IsRange(iova, length) || protection == MapProtection.None)
+        if (!Mapping.IsRange(iova, length) || protection == MapProtection.None)
             return Errno.EINVAL;
         await Lock.LockAsync(task);
-        List<Mapping> mappings = _mappings.Change(task, this, VfioGuards.Mappings);
-        bool isFree = !mappings.Exists(mapping => mapping.Meets(iova, length));
-        if (isFree)
-            mappings.Add(new Mapping(iova, length, protection));
+        Errno error = new Mapping(iova, length, protection).AddTo(_mappings.Change(task, this, VfioGuards.Mappings));
         Lock.Unlock(task);
-        return isFree ? Errno.Ok : Errno.EEXIST;
+        return error;
     }
 
     /// <summary>Unmaps a range. When it returns no device has a page of the range pinned.</summary>
@@ -62,7 +59,7 @@ public sealed class Type1Iommu : DmaSpace
     /// <returns>EINVAL for a range that is none, or in version 2 for one that begins or ends within a mapping.</returns>
     public async ValueTask<Errno> UnmapAsync(KernelTask task, ulong iova, ulong length)
     {
-        if (!IsRange(iova, length))
+        if (!Mapping.IsRange(iova, length))
             return Errno.EINVAL;
         await Lock.LockAsync(task);
         bool bisects = Version > 1 && _mappings.Read(task, this, VfioGuards.Mappings).Exists(
@@ -112,9 +109,6 @@ public sealed class Type1Iommu : DmaSpace
         _listeners.Change(task, this, VfioGuards.Listeners).Remove(device);
         UnlockList(task);
     }
-
-    private static bool IsRange(ulong iova, ulong length) =>
-        length != 0 && ((iova | length) & PageMask) == 0 && iova + (length - 1) >= iova;
 
     private async ValueTask LockListAsync(KernelTask task)
     {

@@ -8,18 +8,9 @@ internal static class Clients
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
-    internal static string Root
-    {
-        get
-        {
-            DirectoryInfo? at = new(AppContext.BaseDirectory);
-            while (at is not null && !File.Exists(Path.Combine(at.FullName, "Apvirt.slnx")))
-                at = at.Parent;
-            return at!.FullName;
-        }
-    }
+    internal static string Root => CommandRun.Root;
 
-    internal static string Example(string name) => Path.Combine(Root, "examples", name);
+    internal static string Example(string name) => CommandRun.Example(name);
 
     /// <summary>The IBM Z tools that ./test has fetched; the test is skipped without.</summary>
     internal static string S390x(string tool)

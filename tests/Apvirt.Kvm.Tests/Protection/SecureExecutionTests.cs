@@ -171,8 +171,10 @@ public sealed class SecureExecutionTests
         Assert.Empty(_runtime.Checks!.Violations.ToArray());
     }
 
-    [Fact]
-    public void F19_what_was_registered_before_alerts_again_only_under_strict()
+    [Theory]
+    [InlineData(PvCommand.Disable)]
+    [InlineData(PvCommand.AsyncPrepare)]
+    public void F19_what_was_registered_before_alerts_again_only_under_strict(PvCommand back)
     {
         foreach (Profile profile in Profile.All)
         {
@@ -182,7 +184,7 @@ public sealed class SecureExecutionTests
             Assert.Equal(0, machine.Gisa.AlertMask);
             bool forgets = profile.Has(Quirk.SubclassesForgotten);
             Assert.Equal(forgets ? Errno.ENODEV : Errno.Ok, machine.Gisa.Unregister(_task, 3, forgets));
-            Run(machine, PvCommand.Disable, profile: profile);
+            Run(machine, back, profile: profile);
             machine.Gisa.Register(_task, 3, out _);
             Assert.Equal(forgets ? 2 : 1, machine.Gisa.Counts[3]);
             Assert.Equal(forgets ? 0 : 0x80 >> 3, machine.Gisa.AlertMask);

@@ -59,8 +59,10 @@ internal sealed class PinnedNib() : Invariant("I20", "the notification byte of a
             if (!context.Host.Hardware.IsArmedByDriver(queue.Apqn))
                 continue;
             bool isPinned = queue.Interrupt.Nib != 0 && queue.Mdev?.Vfio.Pins.IsPinned(queue.Interrupt.Nib) == true;
+            // Of a queue that its mdev has forgotten nobody disarms the interrupt before the pages go.
+            bool isForgotten = queue.Mdev?.IsLinked(queue.Apqn) == false;
             if (!isPinned)
-                context.Report($"queue {queue.Apqn} is armed and its notification byte is not pinned", Quirk.GivesUpWhileArmed);
+                context.Report($"queue {queue.Apqn} is armed and its notification byte is not pinned", isForgotten ? Quirk.StaleQueueLink : Quirk.GivesUpWhileArmed);
         }
     }
 }
