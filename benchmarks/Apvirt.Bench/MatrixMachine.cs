@@ -29,7 +29,7 @@ internal sealed class MatrixMachine
         Mdev = Host.Guests.FindMdev(Uuid)!;
         Matrix = $"{ApMask.UpTo(n - 1)},{ApMask.UpTo(n - 1)},{ApMask.None}";
         Write($"{Mdev.Path}/ap_config", Matrix);
-        Require(Runtime.Drive(Host.Guests.StartAsync(Task, "g", Uuid, new GuestOptions())));
+        Require(Runtime.Drive(Host.Guests.StartAsync(Task, "g", [Uuid], new GuestOptions())));
         LastId = Encoding.ASCII.GetBytes((n - 1).ToString(System.Globalization.CultureInfo.InvariantCulture));
         LastQueue = Host.ApBus.FindQueue(Apqn.Of(n - 1, n - 1))!;
         AssertPlugged(n);

@@ -23,7 +23,10 @@ internal sealed class HostSource
 
     /// <summary>Aliases of mediated devices by UUID.</summary>
     internal Dictionary<string, string> Aliases =>
-        Description?.Mdevs.Where(m => m.Alias is not null).ToDictionary(m => m.Uuid, m => m.Alias!, StringComparer.Ordinal) ?? [];
+        (Description?.Mdevs.Select(mdev => (mdev.Uuid, mdev.Alias)) ?? [])
+            .Concat(Description?.Vgpus.Select(vgpu => (vgpu.Uuid, vgpu.Alias)) ?? [])
+            .Where(device => device.Alias is not null)
+            .ToDictionary(device => device.Uuid, device => device.Alias!, StringComparer.Ordinal);
 
     /// <summary>A small host, for who just wants to look: the two adapters and four domains of the kernel's documentation.</summary>
     internal static HostSource Small()

@@ -41,6 +41,14 @@ public static class KvmGuards
         "vcpu.pv, ECA.AIV",
         write: [new(Vcpu.VcpuClass, vcpu => vcpu.Mutex)]);
 
+    /// <summary>Whether the guest's PCI instructions are interpreted, and how many of its pages stay in place for that.</summary>
+    internal static GuardRule<VirtualMachine> Zpci { get; } = new(
+        "kvm.use_zpci_interp, locked pages", write: [new(VirtualMachine.KvmClass, machine => machine.Lock)]);
+
+    /// <summary>The PCI functions of a VM.</summary>
+    internal static GuardRule<VirtualMachine> Functions { get; } = new(
+        "kvm.kzdev_list", write: [new(VirtualMachine.FunctionsClass, machine => machine.FunctionsLock)]);
+
     /// <summary>All rules of the layer.</summary>
-    public static IReadOnlyList<GuardRule> All { get; } = [Apcb, PqapHook, Subclasses, Devices, SecureState, VcpuState];
+    public static IReadOnlyList<GuardRule> All { get; } = [Apcb, PqapHook, Subclasses, Devices, SecureState, VcpuState, Zpci, Functions];
 }

@@ -76,9 +76,9 @@ public sealed class GroupTests
             VfioGroup group = _s.Add(kind.ToString(), kind).Device.Group;
             _s.Do(group.OpenAsync(_s.Task));
             Assert.Equal(Errno.Ok, _s.Do(group.SetContainerAsync(_s.Task, new VfioContainer(_s.Behaviour))));
-            Assert.Equal(kind == GroupKind.Physical ? 1 : 0, group.DmaClaims);
+            Assert.Equal(kind == GroupKind.Physical ? 1 : 0, group.Dma?.Claims ?? 0);
             Assert.Equal(Errno.Ok, _s.Do(group.UnsetContainerAsync(_s.Task)));
-            Assert.Equal(0, group.DmaClaims);
+            Assert.Equal(0, group.Dma?.Claims ?? 0);
         }
     }
 

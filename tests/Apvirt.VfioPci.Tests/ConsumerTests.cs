@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Runtime;
@@ -20,7 +21,7 @@ public sealed class ConsumerTests
     [Fact]
     public void M070_the_firmware_has_the_designation_while_the_device_is_open()
     {
-        (VfioPciDriver driver, ZpciFunction function) = _s.AddFunction("0000:00:00.0", 0x11);
+        (VfioPciDevice driver, ZpciFunction function) = _s.AddFunction("0000:00:00.0", 0x11);
         uint before = function.Firmware.Handle;
         (Errno error, VfioDeviceFile? file) = _s.Open(driver.Device);
         Assert.Equal(Errno.Ok, error);
@@ -38,15 +39,15 @@ public sealed class ConsumerTests
     [Fact]
     public void M073_M085_without_a_vm_it_opens_plain_and_without_zpci_not_at_all()
     {
-        (VfioPciDriver plain, ZpciFunction function) = _s.AddFunction("plain", 0x11, withVm: false, hasHooks: false);
+        (VfioPciDevice plain, ZpciFunction function) = _s.AddFunction("plain", 0x11, withVm: false, hasHooks: false);
         (Errno error, VfioDeviceFile? file) = _s.Open(plain.Device);
         Assert.Equal((Errno.Ok, 0u), (error, function.Gisa));
         _s.Close(file!);
-        VfioPciDriver none = new(function: null);
+        VfioPciDevice none = new("none", function: null, new Apvirt.Kernel.Logging.KernelLog());
         none.Device = _s.Add("none", none);
         Assert.Equal(Errno.ENODEV, _s.Open(none.Device).Error);
         Assert.Equal(Errno.ENOENT, _s.Open(_s.AddFunction("hookless", 0x12, hasHooks: false).Driver.Device).Error);
-        Assert.Equal(Errno.ESRCH, _s.Open(_s.AddVgpu("vgpu", new GvtAdapter(), withVm: false).Device).Error);
+        Assert.Equal(Errno.ESRCH, _s.Open(_s.AddVgpu("vgpu", new GvtAdapter(Profile.Strict), withVm: false).Device).Error);
         Assert.Equal(1, _s.G.References);
         AssertClean();
     }
@@ -54,7 +55,7 @@ public sealed class ConsumerTests
     [Fact]
     public void A_machine_that_cannot_interpret_associates_without_a_designation()
     {
-        (VfioPciDriver driver, ZpciFunction function) = _s.AddFunction("old", 0x11, canInterpret: false);
+        (VfioPciDevice driver, ZpciFunction function) = _s.AddFunction("old", 0x11, canInterpret: false);
         uint before = function.Firmware.Handle;
         VfioDeviceFile file = _s.Open(driver.Device).File!;
         Assert.Same(_s.G, function.Machine);
@@ -66,38 +67,53 @@ public sealed class ConsumerTests
 
     // zpci.md §9: where it fails, with what, and whether the host has the function enabled afterwards (F14).
     [Theory]
-    [InlineData(ZpciStep.Allocate, Errno.ENOMEM, true)]
-    [InlineData(ZpciStep.Disable, Errno.EIO, true)]
-    [InlineData(ZpciStep.Enable, Errno.EIO, false)]
-    [InlineData(ZpciStep.RegisterTranslation, Errno.EIO, false)]
-    [InlineData(ZpciStep.Configure, Errno.EIO, true)]
-    public void M072_a_failing_step_of_the_open_is_told_and_unwound(ZpciStep step, Errno expected, bool isEnabledAfter)
+    [InlineData(ZpciStep.Allocate, Errno.ENOMEM, true, true)]
+    [InlineData(ZpciStep.Disable, Errno.EIO, true, true)]
+    [InlineData(ZpciStep.Enable, Errno.EIO, false, true)]
+    [InlineData(ZpciStep.RegisterTranslation, Errno.EIO, false, true)]
+    [InlineData(ZpciStep.Configure, Errno.EIO, true, true)]
+    public void M072_F14_a_failing_step_of_the_open_is_told_and_unwound(ZpciStep step, Errno expected, bool isEnabledAfterIn612, bool isEnabledAfter)
     {
-        (VfioPciDriver driver, ZpciFunction function) = _s.AddFunction("function", 0x11);
+        Fails(Profile.Linux612, isEnabledAfterIn612);
+        Fails(Profile.Strict, isEnabledAfter);
+
+        void Fails(Profile profile, bool isEnabled)
+        {
+            (VfioPciDevice driver, ZpciFunction function) = _s.AddFunction($"function under {profile.Name}", 0x11, profile: profile);
+            FailsToOpen(driver, function, step, expected, isEnabled);
+        }
+    }
+
+    private void FailsToOpen(VfioPciDevice driver, ZpciFunction function, ZpciStep step, Errno expected, bool isEnabledAfter)
+    {
         function.Firmware.Inject(step);
         Assert.Equal(expected, _s.Open(driver.Device).Error);
         Assert.Null(function.Machine);
         Assert.Equal((0u, 0u, isEnabledAfter), (function.Gisa, function.Firmware.Gisa, function.Firmware.IsEnabled));
+        Assert.Equal(isEnabledAfter ? 1 : 0, function.Firmware.Translations);
         Assert.Equal((1, 0), (_s.G.References, driver.Device.OpenCount));
         AssertClean();
     }
 
-    [Fact]
-    public void M075_the_close_cannot_fail()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void M075_F14_the_close_cannot_fail(bool isStrict)
     {
-        (VfioPciDriver driver, ZpciFunction function) = _s.AddFunction("function", 0x11);
+        (VfioPciDevice driver, ZpciFunction function) = _s.AddFunction("function", 0x11, profile: isStrict ? Profile.Strict : Profile.Linux612);
         VfioDeviceFile file = _s.Open(driver.Device).File!;
         function.Firmware.Inject(ZpciStep.Disable);
         _s.Close(file);
         Assert.Null(function.Machine);
         Assert.Equal((0u, 1), (function.Gisa, _s.G.References));
+        Assert.Equal(isStrict ? 0 : _s.G.Gisa.Designation, function.Firmware.Gisa);
         AssertClean();
     }
 
     [Fact]
     public void M103_interpretation_ends_after_interrupts_and_before_the_function_goes_back()
     {
-        (VfioPciDriver driver, _) = _s.AddFunction("function", 0x11);
+        (VfioPciDevice driver, _) = _s.AddFunction("function", 0x11);
         List<string> steps = [];
         driver.Stepped = steps.Add;
         _s.Close(_s.Open(driver.Device).File!);
@@ -122,15 +138,15 @@ public sealed class ConsumerTests
         _s.Do(async () => Assert.Equal(Errno.EIO, await function.AttachAsync(_s.Task, other)));
         Assert.Equal(0, function.Firmware.Translations);
         Assert.Null(function.Domain);
-        _s.Do(() => function.DetachAsync(_s.Task));
+        _s.Do(() => function.BlockAsync(_s.Task));
         Assert.Equal(0, function.Firmware.Translations);
     }
 
     [Fact]
     public void Two_functions_have_one_vm_and_one_function_not_two()
     {
-        (VfioPciDriver one, ZpciFunction function) = _s.AddFunction("one", 0x11);
-        (VfioPciDriver other, _) = _s.AddFunction("other", 0x12);
+        (VfioPciDevice one, ZpciFunction function) = _s.AddFunction("one", 0x11);
+        (VfioPciDevice other, _) = _s.AddFunction("other", 0x12);
         VfioDeviceFile first = _s.Open(one.Device).File!;
         VfioDeviceFile second = _s.Open(other.Device).File!;
         Assert.Equal(5, _s.G.References);
@@ -144,7 +160,7 @@ public sealed class ConsumerTests
     [Fact]
     public void M088_M089_a_vgpu_needs_its_openers_vm_and_is_the_only_one_of_it()
     {
-        GvtAdapter adapter = new();
+        GvtAdapter adapter = new(Profile.Strict);
         GvtDevice first = _s.AddVgpu("first", adapter);
         GvtDevice second = _s.AddVgpu("second", adapter);
         first.OpenerMachine = new Apvirt.Kvm.Machines.VirtualMachine("other", hostHasApxa: true, new Apvirt.Kvm.Machines.VirtualMachineOptions());
@@ -164,7 +180,7 @@ public sealed class ConsumerTests
     [Fact]
     public void M091_pages_are_tracked_on_the_vm_of_the_open_whatever_the_group_has_meanwhile()
     {
-        GvtDevice vgpu = _s.AddVgpu("vgpu", new GvtAdapter());
+        GvtDevice vgpu = _s.AddVgpu("vgpu", new GvtAdapter(Profile.Strict));
         VfioDeviceFile file = _s.Open(vgpu.Device).File!;
         _s.Do(async () =>
         {

@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Explore.Engine;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
@@ -51,7 +52,7 @@ public sealed class ExplorationTests
     {
         (ExploreResult result, string[] wrong, Violation[] violations) = Explore(s =>
         {
-            (VfioPciDriver driver, ZpciFunction function) = s.AddFunction("function", 0x11);
+            (VfioPciDevice driver, ZpciFunction function) = s.AddFunction("function", 0x11);
             return (
                 [
                     async task =>
@@ -84,13 +85,14 @@ public sealed class ExplorationTests
     {
         (_, string[] wrong, Violation[] violations) = Explore(s =>
         {
-            GvtAdapter adapter = new(atOnce);
+            GvtAdapter adapter = new(atOnce ? Profile.Strict : Profile.Linux612);
             GvtDevice[] vgpus = [s.AddVgpu("first", adapter), s.AddVgpu("second", adapter)];
             return (
                 [.. vgpus.Select(vgpu => (Func<KernelTask, ValueTask>)(async task => await vgpu.Device.Group.GetDeviceAsync(task, vgpu.Device.Name)))],
                 () => adapter.Attached.Count == 1 && s.G.References == 3 ? "" : $"{adapter.Attached.Count} vGPUs have one VM");
         });
         Assert.Equal(atOnce ? [] : ["2 vGPUs have one VM"], wrong);
-        Assert.Empty(violations.Select(v => v.ToString()));
+        Assert.Equal(atOnce ? [] : ["M089"], violations.Select(v => v.Rule).Distinct());
+        Assert.All(violations, violation => Assert.Equal("F20", violation.Finding));
     }
 }

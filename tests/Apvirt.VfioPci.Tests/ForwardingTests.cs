@@ -13,7 +13,6 @@ public sealed class ForwardingTests
     private static readonly ForwardingRequest Request = new(Vector: 0x3000, Subclass: 4, Interrupts: 16, Summary: 0x5008);
 
     private readonly SimulationRuntime _runtime = new() { Checks = new KernelChecks(Apvirt.Host.Checks.LockOrder.Declared) };
-    private readonly AdapterInterruptTable _table = new();
     private readonly PciSystem _s;
     private readonly ZpciFunction _function;
     private readonly VfioDeviceFile _file;
@@ -21,46 +20,44 @@ public sealed class ForwardingTests
     public ForwardingTests()
     {
         _s = new PciSystem(_runtime, operation => _runtime.Drive(operation(), TimeSpan.FromSeconds(1)));
-        (VfioPciDriver driver, _function) = _s.AddFunction("function", 0x11);
+        (VfioPciDevice driver, _function) = _s.AddFunction("function", 0x11);
         _file = _s.Open(driver.Device).File!;
     }
 
-    private Errno Forward(ForwardingRequest request, uint? handle = null, VirtualMachine? machine = null, int pagesMax = int.MaxValue)
-    {
-        Errno error = default;
-        _s.Do(async () => error = await _function.ForwardAsync(_s.Task, machine ?? _s.G, handle ?? _function.Firmware.Handle, _table, request, pagesMax));
-        return error;
-    }
+    private Errno Forward(ForwardingRequest request, uint? handle = null, VirtualMachine? machine = null, uint flags = 0) =>
+        Run(ZpciOperationCode.RegisterInterrupts, handle, machine, flags, request);
 
-    private Errno Stop(uint? handle = null)
+    private Errno Stop(uint? handle = null) => Run(ZpciOperationCode.DeregisterInterrupts, handle, machine: null, flags: 0, default);
+
+    private Errno Run(ZpciOperationCode code, uint? handle, VirtualMachine? machine, uint flags, ForwardingRequest request)
     {
         Errno error = default;
-        _s.Do(async () => error = await _function.StopForwardingAsync(_s.Task, _s.G, handle ?? _function.Firmware.Handle));
+        _s.Do(async () => error = await ZpciOperation.RunAsync(_s.Task, machine ?? _s.G, handle ?? _function.Firmware.Handle, code, flags, request));
         return error;
     }
 
     private void AssertOff()
     {
         Assert.False(_function.Forwarded.IsOn);
-        Assert.Equal((0UL, 0), (_table.Used, _s.G.Gisa.Counts.Sum()));
-        Assert.All(Enumerable.Range(0, AdapterInterruptTable.Bits), bit => Assert.Equal(default, _table.Entry(bit)));
+        Assert.Equal((0UL, 0, 0), (_s.Interrupts.Used, _s.G.Gisa.Counts.Sum(), _s.G.LockedPages));
+        Assert.All(Enumerable.Range(0, AdapterInterruptTable.Bits), bit => Assert.Equal(default, _s.Interrupts.Entry(bit)));
     }
 
     [Fact]
     public void Interrupts_reach_the_guest_while_it_is_on()
     {
-        Assert.Null(_table.Deliver(_s.Task, 0));
+        Assert.Null(_s.Interrupts.Deliver(_s.Task, 0));
         Assert.Equal(Errno.Ok, Forward(Request));
-        Assert.Equal((1UL, 1, 2), (_table.Used, _s.G.Gisa.Counts[4], _function.Forwarded.Pages));
-        Assert.Equal(_s.G.Gisa.Designation, _table.Entry(0).Gisa);
-        Assert.Same(_s.G, _table.Deliver(_s.Task, 0));
+        Assert.Equal((1UL, 1, 2), (_s.Interrupts.Used, _s.G.Gisa.Counts[4], _function.Forwarded.Pages));
+        Assert.Equal(_s.G.Gisa.Designation, _s.Interrupts.Entry(0).Gisa);
+        Assert.Same(_s.G, _s.Interrupts.Deliver(_s.Task, 0));
         Assert.Equal(0x80 >> 4, _s.G.Gisa.Pending);
         Assert.Equal(Errno.EINVAL, Forward(Request));
         Assert.Equal(Errno.Ok, Stop());
         AssertOff();
-        Assert.Null(_table.Deliver(_s.Task, 0));
-        Assert.Equal(Errno.Ok, Forward(Request with { ThroughHost = true, Summary = 0 }));
-        Assert.Equal((0u, 1), (_table.Entry(0).Gisa, _function.Forwarded.Pages));
+        Assert.Null(_s.Interrupts.Deliver(_s.Task, 0));
+        Assert.Equal(Errno.Ok, Forward(Request with { Summary = 0 }, flags: ZpciOperation.ThroughHostFlag));
+        Assert.Equal((0u, 1), (_s.Interrupts.Entry(0).Gisa, _function.Forwarded.Pages));
     }
 
     public static TheoryData<ForwardingRequest, Errno> Refused => new()
@@ -95,20 +92,37 @@ public sealed class ForwardingTests
     [Fact]
     public void Pinned_pages_count_against_the_limit()
     {
-        Assert.Equal(Errno.ENOMEM, Forward(Request, pagesMax: 1));
-        AssertOff();
-        Assert.Equal(Errno.Ok, Forward(Request, pagesMax: 2));
+        Assert.Equal(Errno.Ok, Forward(Request));
+        Assert.Equal(2, _s.G.LockedPages);
+        PciSystem small = new(_runtime, operation => _runtime.Drive(operation(), TimeSpan.FromSeconds(1)), new VirtualMachineOptions { LockedPagesMax = 1 });
+        (VfioPciDevice driver, ZpciFunction function) = small.AddFunction("function", 0x12);
+        small.Open(driver.Device);
+        Errno error = default;
+        small.Do(async () => error = await ZpciOperation.RunAsync(
+            small.Task, small.G, function.Firmware.Handle, ZpciOperationCode.RegisterInterrupts, flags: 0, Request));
+        Assert.Equal((Errno.ENOMEM, 0, 0), (error, small.G.LockedPages, small.G.Gisa.Counts.Sum()));
+        small.Do(async () => error = await ZpciOperation.RunAsync(
+            small.Task, small.G, function.Firmware.Handle, ZpciOperationCode.RegisterInterrupts, flags: 0, Request with { Summary = 0 }));
+        Assert.Equal((Errno.Ok, 1), (error, small.G.LockedPages));
     }
 
     [Fact]
-    public void A_stale_handle_and_another_vm_are_refused()
+    public void Only_functions_of_the_vm_are_found_by_the_handle_that_they_have_now()
     {
         Assert.Equal(Errno.ENODEV, Forward(Request, handle: _function.Firmware.Handle + 1));
-        Assert.Equal(Errno.EPERM, Forward(Request, machine: _s.Other));
+        Assert.Equal(Errno.ENODEV, Forward(Request, machine: _s.Other));
         uint handle = _function.Firmware.Handle;
         _s.Close(_file);
         Assert.Equal(Errno.ENODEV, Stop(handle));
         Assert.Equal(Errno.ENODEV, Forward(Request));
+    }
+
+    [Fact]
+    public void Unknown_flags_and_operations_are_refused()
+    {
+        Assert.Equal(Errno.EINVAL, Forward(Request, flags: 2));
+        Assert.Equal(Errno.EINVAL, Run((ZpciOperationCode)2, handle: null, machine: null, flags: 0, default));
+        AssertOff();
     }
 
     [Fact]

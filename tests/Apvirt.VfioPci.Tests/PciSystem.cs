@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Logging;
@@ -22,14 +23,14 @@ internal sealed class PciSystem
     private readonly DeviceModel _model;
     private readonly Func<Func<ValueTask>, bool> _drive;
 
-    internal PciSystem(KernelRuntime runtime, Func<Func<ValueTask>, bool> drive)
+    internal PciSystem(KernelRuntime runtime, Func<Func<ValueTask>, bool> drive, VirtualMachineOptions? options = null)
     {
         _drive = drive;
         Task = runtime.CreateTask("set-up");
         _model = new DeviceModel(runtime);
         Groups = new VfioGroups(_model.Tree);
         Container = new VfioContainer(Groups.Behaviour);
-        G = new VirtualMachine("g", hostHasApxa: true, new VirtualMachineOptions { MemoryBytes = Memory });
+        G = new VirtualMachine("g", hostHasApxa: true, (options ?? new VirtualMachineOptions()) with { MemoryBytes = Memory });
         Do(async () => KvmDevice = (await KvmVfioDevice.CreateAsync(Task, G)).Device!);
     }
 
@@ -38,6 +39,8 @@ internal sealed class PciSystem
     internal VfioGroups Groups { get; }
 
     internal VfioContainer Container { get; }
+
+    internal AdapterInterruptTable Interrupts { get; } = new();
 
     internal VirtualMachine G { get; }
 
@@ -66,17 +69,18 @@ internal sealed class PciSystem
         return device;
     }
 
-    internal (VfioPciDriver Driver, ZpciFunction Function) AddFunction(string name, uint fid, bool withVm = true, bool hasHooks = true, bool canInterpret = true)
+    internal (VfioPciDevice Driver, ZpciFunction Function) AddFunction(
+        string name, uint fid, bool withVm = true, bool hasHooks = true, bool canInterpret = true, Profile? profile = null)
     {
-        ZpciFunction function = new(Task, new ZpciFirmware(fid), canInterpret);
-        VfioPciDriver driver = new(function, hasHooks);
+        ZpciFunction function = new(Task, new ZpciFirmware(fid, fid, canInterpret), Interrupts, profile ?? Profile.Strict);
+        VfioPciDevice driver = new(name, function, new KernelLog(), hasHooks);
         driver.Device = Add(name, driver, withVm);
         return (driver, function);
     }
 
     internal GvtDevice AddVgpu(string name, GvtAdapter adapter, bool withVm = true)
     {
-        GvtDevice vgpu = new(adapter);
+        GvtDevice vgpu = new(name, adapter);
         vgpu.Device = Add(name, vgpu, withVm);
         return vgpu;
     }

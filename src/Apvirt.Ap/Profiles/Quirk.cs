@@ -48,6 +48,10 @@ public enum Quirk
     ForeignAssociationEnds,
     /// <summary>The file of a group with an iommufd may be closed before its devices.</summary>
     GroupMayCloseFirst,
+    /// <summary>A PCI function whose association fails stays disabled; one that cannot be disabled keeps its designation.</summary>
+    FunctionLeftBehind,
+    /// <summary>A vGPU looks for another of its VM, and attaches later.</summary>
+    LooksThenTakes,
     /// <summary>Long matrix texts are cut in the middle of a line.</summary>
     TextCutInLine,
 }

@@ -21,15 +21,19 @@ internal static class GuestCommand
     private static Command Start(CommandIo io)
     {
         Argument<string> guest = new("NAME") { Description = "The guest; a new one, or one that gets another device." };
-        Option<string> mdev = new("--mdev") { Description = "UUID or alias of the mediated device that it opens, as QEMU would.", Required = true };
+        Option<string[]> device = new("--device", "--mdev")
+        {
+            Description = "A device that it opens, as QEMU would: UUID or alias of an AP mdev or vGPU, address or fid of a PCI function. May be given several times.",
+            Required = true,
+        };
         Option<bool> keeps = new("--no-request") { Description = "Do not listen to requests to give the device back, as an old QEMU." };
         Option<bool> isProtected = new("--protected") { Description = "Run it in secure execution." };
         Option<long?> memory = new("--memory") { Description = "Memory in MiB." };
         Option<string?> name = RemoteHost.Name();
-        Command command = new("start", "Start a guest with a mediated device, or plug the device into a running one.") { guest, mdev, keeps, isProtected, memory, name };
+        Command command = new("start", "Start a guest with devices, or plug them into a running one: all of them, or none if one fails.") { guest, device, keeps, isProtected, memory, name };
         command.SetAction(parsed =>
         {
-            List<string> words = ["guest", "start", parsed.GetValue(guest)!, parsed.GetValue(mdev)!];
+            List<string> words = ["guest", "start", parsed.GetValue(guest)!, .. parsed.GetValue(device)!];
             if (parsed.GetValue(keeps))
                 words.Add("no-req-irq");
             if (parsed.GetValue(isProtected))

@@ -25,13 +25,14 @@ internal sealed class PromptCommands(LiveHost live)
             w.Count >= 2 ? Make("write", ("path", w[0]), ("data", string.Join(' ', w.Skip(1)))) : null),
         new("ls", "PATH", "list a directory"),
         new("driver", "DEVICE", "which driver a device has", (_, w) => w.Count == 1 ? Make("driver", ("device", w[0])) : null),
-        new("guest start", "NAME MDEV [no-req-irq] [no-ap] [no-gisa] [no-kvm] [protected] [mem=BYTES]", "start a guest, or plug the device in", (c, w) => c.StartGuest(w)),
+        new("guest start", "NAME DEVICE… [no-req-irq] [no-ap] [no-gisa] [no-kvm] [protected] [mem=BYTES]", "start a guest with devices, or plug them in: UUIDs, aliases, PCI addresses or fids", (c, w) => c.StartGuest(w)),
         new("guest list", "", "list the guests"),
         new("guest stop", "NAME", "stop a guest", (_, w) => w.Count == 1 ? Make("guest.stop", ("guest", w[0])) : null),
-        new("guest detach", "NAME MDEV", "take a device from a guest", (c, w) =>
-            w.Count == 2 ? Make("guest.detach", ("guest", w[0]), ("mdev", c.Uuid(w[1]))) : null),
+        new("guest detach", "NAME DEVICE", "take a device from a guest", (c, w) =>
+            w.Count == 2 ? Make("guest.detach", ("guest", w[0]), ("mdev", c.Device(w[1]))) : null),
         new("guest apcb", "NAME", "print what the guest's control block holds", (_, w) => w.Count == 1 ? Make("guest.apcb", ("guest", w[0])) : null),
         new("guest irq", "NAME", "print pins and interruption subclasses", (_, w) => w.Count == 1 ? Make("guest.irq_state", ("guest", w[0])) : null),
+        new("guest refs", "NAME", "print who holds references to its VM", (_, w) => w.Count == 1 ? Make("guest.refs", ("guest", w[0])) : null),
         new("guest aqic", "NAME APQN on|off ISC NIB", "let the guest switch the interrupts of a queue", (_, w) => Aqic(w)),
         new("guest lszcrypt", "NAME", "list the queues that the guest's own AP bus finds"),
         new("hw config", "ADAPTERS DOMAINS [CONTROL]", "change the host's configuration, such as 5-6 4,0x47", (_, w) => Configure(w)),
@@ -67,9 +68,11 @@ internal sealed class PromptCommands(LiveHost live)
         return null;
     }
 
-    /// <summary>The UUID that a word means: an alias, or itself.</summary>
-    internal string Uuid(string word) =>
-        live.Source.Aliases.FirstOrDefault(a => string.Equals(a.Value, word, StringComparison.Ordinal)).Key ?? word;
+    /// <summary>The device in the tree that a word means: by its alias, the number of a PCI function, or its name.</summary>
+    internal string Device(string word) =>
+        live.Source.Aliases.FirstOrDefault(a => string.Equals(a.Value, word, StringComparison.Ordinal)).Key
+        ?? live.Host.Pci.Bus.Slots.FirstOrDefault(slot => word == "0x" + slot.Setup.Fid.ToString("x", CultureInfo.InvariantCulture))?.Address
+        ?? word;
 
     private static JsonObject Make(string operation, params ReadOnlySpan<(string Name, JsonNode? Value)> fields)
     {
@@ -114,12 +117,20 @@ internal sealed class PromptCommands(LiveHost live)
             ? Make("pqap.aqic", ("guest", words[0]), ("apqn", words[1]), ("enable", words[2] == "on"), ("isc", isc), ("nib", words[4]))
             : null;
 
+    private static bool IsStartOption(string word) =>
+        word is "no-req-irq" or "no-ap" or "no-gisa" or "no-kvm" or "protected" || word.StartsWith("mem=", StringComparison.Ordinal);
+
     private JsonObject? StartGuest(List<string> words)
     {
         if (words.Count < 2)
             return null;
-        JsonObject line = Make("guest.start", ("guest", words[0]), ("mdev", Uuid(words[1])));
-        foreach (string option in words.Skip(2))
+        string[] devices = [.. words.Skip(1).TakeWhile(word => !IsStartOption(word)).Select(Device)];
+        if (devices.Length == 0)
+            return null;
+        JsonObject line = devices.Length == 1
+            ? Make("guest.start", ("guest", words[0]), ("mdev", devices[0]))
+            : Make("guest.start", ("guest", words[0]), ("devices", new JsonArray([.. devices.Select(device => JsonValue.Create(device))])));
+        foreach (string option in words.Skip(1 + devices.Length))
         {
             switch (option)
             {

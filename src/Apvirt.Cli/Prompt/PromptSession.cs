@@ -128,7 +128,7 @@ internal sealed class PromptSession(LiveHost live, CommandIo io)
     {
         TreeSource source = new(live.Host.Tree, (path, text) => live.Run(task => live.Host.Tree.ReadAsync(task, path, text)));
         Dictionary<string, IReadOnlyList<string>> guests = live.Host.Guests.List().ToDictionary(
-            guest => guest.Name, IReadOnlyList<string> (guest) => [.. guest.Devices.Select(device => device.Name)], StringComparer.Ordinal);
+            guest => guest.Name, IReadOnlyList<string> (guest) => [.. guest.Devices.Select(device => device.DeviceName)], StringComparer.Ordinal);
         return ExplainCommand.Say(io, new Explainer(ApSysfs.Read(source)!, live.Source.Aliases, guests).Explain(subject), subject, json);
     }
 
@@ -276,7 +276,8 @@ internal sealed class PromptSession(LiveHost live, CommandIo io)
             return CompletePath(word);
         IEnumerable<string> names = live.Host.Guests.List().Select((GuestProcess g) => g.Name)
             .Concat(live.Source.Aliases.Values)
-            .Concat(live.Host.MdevBus.Devices().Select(d => d.Name));
+            .Concat(live.Host.MdevBus.Devices().Select(d => d.Name))
+            .Concat(live.Host.Pci.Bus.Devices().Select(d => d.Name));
         IEnumerable<string> commands = PromptCommands.Table
             .Where(c => c.Name.StartsWith(line, StringComparison.Ordinal))
             .Select(c => c.Name[begin..]);

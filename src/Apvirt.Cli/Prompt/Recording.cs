@@ -29,13 +29,22 @@ internal static class Recording
                 ["data"] = $"{mdev.Adapters},{mdev.Domains},{mdev.ControlDomains}\n",
             });
         }
-        foreach (GuestDescription guest in source.Description?.Guests.Where(g => g is { Start: true, Mdev: not null }) ?? [])
+        foreach (VgpuDescription vgpu in source.Description?.Vgpus ?? [])
+        {
+            Write(recording, new JsonObject
+            {
+                ["op"] = "write",
+                ["path"] = $"/sys/bus/pci/devices/{vgpu.Adapter}/mdev_supported_types/i915-GVTg_V5_4/create",
+                ["data"] = vgpu.Uuid,
+            });
+        }
+        foreach (GuestDescription guest in source.Description?.Guests.Where(g => g.Start && g.Devices.Count > 0) ?? [])
         {
             Write(recording, new JsonObject
             {
                 ["op"] = "guest.start",
                 ["guest"] = guest.Name,
-                ["mdev"] = guest.Mdev,
+                ["devices"] = new JsonArray([.. guest.Devices.Select(device => JsonValue.Create(device))]),
                 ["req_irq"] = guest.RegistersRequest,
                 ["ap"] = guest.Ap,
                 ["gisa"] = guest.Gisa,
@@ -59,6 +68,11 @@ internal static class Recording
             $"recorded from {Path.GetFileName(path)}", info.HasApxa, info.MaxAdapter, info.MaxDomain, info.Apm, info.Aqm, info.Adm,
             $"{type} (hwtype {type.HwType})", type.HwType,
             ApMask.Of(source.Setup.Adapters.Where(a => a.Value.HwType < ApQueueInfo.OldestSupportedType).Select(a => a.Key)),
-            source.Setup.Bus.ApMaskParameter ?? ApMask.All.ToString(), source.Setup.Bus.AqMaskParameter ?? ApMask.All.ToString());
+            source.Setup.Bus.ApMaskParameter ?? ApMask.All.ToString(), source.Setup.Bus.AqMaskParameter ?? ApMask.All.ToString())
+        {
+            HasSecureExecution = source.Setup.HasSecureExecution,
+            HasSecureAiv = source.Setup.HasSecureAiv,
+            PciFunctions = source.Setup.PciFunctions,
+        };
     }
 }

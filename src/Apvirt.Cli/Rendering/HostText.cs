@@ -26,8 +26,32 @@ internal static class HostText
             }
             mdevs.Write(io.Out);
         }
-        if (view.Guests.Count > 0)
-            GuestText.Write(io, view);
+        WriteFunctions(io, view);
+        if (view.Guests.Count == 0)
+            return;
+        GuestText.Write(io, view);
+        GuestText.WriteReferences(io, view);
+    }
+
+    private static void WriteFunctions(CommandIo io, HostView view)
+    {
+        if (view.Pci.Count > 0)
+        {
+            Table functions = new("PCI", "FID", "TYPE", "DRIVER", "HANDLE", "GUEST", "USE");
+            foreach (PciView function in view.Pci)
+            {
+                string use = function.Guest is null ? "-" : function.IsInterpreted ? function.IsForwarded ? "interpreted, interrupts forwarded" : "interpreted" : "plain";
+                functions.Add(function.Address ?? "off", function.Fid, function.Type, function.Driver ?? "-", function.Handle, function.Guest ?? "-", use);
+            }
+            functions.Write(io.Out);
+        }
+        if (view.Vgpus.Count > 0)
+        {
+            Table vgpus = new("VGPU", "UUID", "ADAPTER", "GUEST", "PAGES");
+            foreach (VgpuView vgpu in view.Vgpus)
+                vgpus.Add(vgpu.Alias ?? "-", vgpu.Uuid, vgpu.Adapter, vgpu.Guest ?? "-", Text(vgpu.Pages));
+            vgpus.Write(io.Out);
+        }
     }
 
     private static string GuestHas(MdevView mdev)

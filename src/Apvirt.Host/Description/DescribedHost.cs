@@ -11,6 +11,7 @@ using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Mdev;
 using Apvirt.VfioAp.Mdev;
+using Apvirt.VfioPci.Zpci;
 
 namespace Apvirt.Host.Description;
 
@@ -40,6 +41,7 @@ public static class DescribedHost
         {
             Configuration = new QciInfo(features, machine.MaxAdapter, machine.MaxDomain, adapters, description.Domains, description.ControlDomains),
             Adapters = types,
+            PciFunctions = description.PciFunctions,
             Profile = Profile.Find(machine.Profile) ?? Profile.Linux612,
             HasQci = machine.Qci,
             Deconfigured = deconfigured,
@@ -72,9 +74,14 @@ public static class DescribedHost
             await StoreAsync($"{matrix}/mdev_supported_types/vfio_ap-passthrough/create", mdev.Uuid, $"mdev {name}");
             await StoreAsync($"{matrix}/{mdev.Uuid}/ap_config", $"{mdev.Adapters},{mdev.Domains},{mdev.ControlDomains}\n", $"mdev {name}: its matrix");
         }
+        foreach (VgpuDescription vgpu in description.Vgpus)
+        {
+            string adapter = host.Pci.Bus.Find(vgpu.Adapter)?.Path ?? "";
+            await StoreAsync($"{adapter}/mdev_supported_types/i915-GVTg_V5_4/create", vgpu.Uuid, $"vGPU {vgpu.Alias ?? vgpu.Uuid}");
+        }
         foreach (GuestDescription guest in description.Guests.Where(g => g.Start))
         {
-            Errno error = await host.Guests.StartAsync(task, guest.Name, guest.Mdev, ToOptions(guest));
+            Errno error = await host.Guests.StartAsync(task, guest.Name, guest.Devices, ToOptions(guest));
             if (error != Errno.Ok)
                 failures.Add($"guest {guest.Name}: {error} ({error.Describe()})");
         }
@@ -117,6 +124,15 @@ public static class DescribedHost
                 .. host.MdevBus.Devices().OfType<MatrixMdev>().Where(m => m.IsRegistered).Select(m =>
                     new MdevDescription(m.Name, aliases?.GetValueOrDefault(m.Name), m.Matrix.Apm, m.Matrix.Aqm, m.Matrix.Adm)),
             ],
+            PciFunctions =
+            [
+                .. host.Pci.Bus.Slots.Select(slot => slot.Setup with { IsForGuests = slot.Device?.LinkedDriver is VfioPciDriver }),
+            ],
+            Vgpus =
+            [
+                .. host.Pci.Vgpus.Where(vgpu => vgpu.IsRegistered).Select(vgpu =>
+                    new VgpuDescription(vgpu.Name, aliases?.GetValueOrDefault(vgpu.Name), vgpu.Type.Parent.Device.Name)),
+            ],
             Guests = [.. host.Guests.List().Select(DescribeGuest)],
         };
     }
@@ -137,13 +153,13 @@ public static class DescribedHost
     private static GuestDescription DescribeGuest(GuestProcess guest) => new()
     {
         Name = guest.Name,
-        Mdev = guest.Devices.Count > 0 ? guest.Devices[0].Name : null,
+        Devices = [.. guest.Devices.Select(device => device.DeviceName)],
         MemoryBytes = guest.Machine.Options.MemoryBytes,
         Vcpus = guest.Machine.Options.VcpuCount,
         Ap = guest.Machine.Options.HasAp,
         Gisa = guest.Machine.Options.HasGisa,
         Protected = guest.Machine.Options.IsProtected,
-        RegistersRequest = guest.Devices.Count == 0 || guest.Devices[0].RequestTrigger is not null,
+        RegistersRequest = guest.RegistersRequest,
     };
 
     // Neighbours that are alike are described together.

@@ -1,5 +1,6 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Hardware;
+using Apvirt.VfioPci.Pci;
 
 namespace Apvirt.Host.Description;
 
@@ -23,6 +24,12 @@ public sealed record HostDescription
 
     /// <summary>aqmask boot parameter, null if not given.</summary>
     public string? AqMaskText { get; init; }
+
+    /// <summary>The PCI functions, in the order in which the firmware lists them.</summary>
+    public IReadOnlyList<PciFunctionSetup> PciFunctions { get; init; } = [];
+
+    /// <summary>The vGPUs, in the order of their creation.</summary>
+    public IReadOnlyList<VgpuDescription> Vgpus { get; init; } = [];
 
     /// <summary>The mediated devices, in the order of their creation.</summary>
     public IReadOnlyList<MdevDescription> Mdevs { get; init; } = [];
@@ -77,14 +84,20 @@ public sealed record AdapterDescription(ApMask Ids, AdapterType Type, bool Confi
 /// <param name="ControlDomains">Control domains.</param>
 public sealed record MdevDescription(string Uuid, string? Alias, ApMask Adapters, ApMask Domains, ApMask ControlDomains);
 
+/// <summary>A vGPU.</summary>
+/// <param name="Uuid">Its name, lower case.</param>
+/// <param name="Alias">A shorter name for use in files and at the prompt, null if none.</param>
+/// <param name="Adapter">Address of the graphics adapter that it is a part of.</param>
+public sealed record VgpuDescription(string Uuid, string? Alias, string Adapter);
+
 /// <summary>A guest.</summary>
 public sealed record GuestDescription
 {
     /// <summary>Name of the guest.</summary>
     public required string Name { get; init; }
 
-    /// <summary>UUID of its mediated device, null if it has none.</summary>
-    public string? Mdev { get; init; }
+    /// <summary>Its devices in the order in which it opens them: UUIDs of AP mdevs and vGPUs, addresses of PCI functions.</summary>
+    public IReadOnlyList<string> Devices { get; init; } = [];
 
     /// <summary>Bytes of memory.</summary>
     public ulong MemoryBytes { get; init; } = 4UL << 30;

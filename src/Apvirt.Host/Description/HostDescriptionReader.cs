@@ -72,9 +72,10 @@ public sealed class HostDescriptionReader
             ApMaskText = ReadMask(root, "apmask"),
             AqMaskText = ReadMask(root, "aqmask"),
         };
-        Dictionary<string, string> names = new(StringComparer.Ordinal);
-        host = host with { Mdevs = ReadMdevs(root, names) };
-        host = host with { Guests = ReadGuests(root, names) };
+        DeviceDescriptionReader devices = new(new Dictionary<string, string>(StringComparer.Ordinal), new Dictionary<string, Mark>(StringComparer.Ordinal));
+        host = host with { Mdevs = ReadMdevs(root, devices), PciFunctions = devices.ReadFunctions(root) };
+        host = host with { Vgpus = devices.ReadVgpus(root) };
+        host = host with { Guests = ReadGuests(root, devices) };
         root.RefuseOthers();
         return host;
     }
@@ -161,26 +162,13 @@ public sealed class HostDescriptionReader
         return text;
     }
 
-    private List<MdevDescription> ReadMdevs(YamlMap root, Dictionary<string, string> names)
+    private static List<MdevDescription> ReadMdevs(YamlMap root, DeviceDescriptionReader devices)
     {
         List<MdevDescription> mdevs = [];
-        Dictionary<string, Mark> places = new(StringComparer.Ordinal);
         foreach (YamlMap map in root.List("mdevs", "mdev"))
         {
             map.Require("uuid");
-            string? uuid = map.Text("uuid", "a UUID of 36 characters");
-            if (uuid is not null && !Guid.TryParseExact(uuid, "D", out _))
-                map.Fail("uuid", $"uuid: \"{uuid}\" is not a UUID; expected 36 characters such as 62177883-f1bb-47f0-914d-32a22e3a8804");
-            uuid = uuid?.ToLowerInvariant();
-            string? alias = map.Text("alias", "a short name");
-            foreach ((string key, string? name) in (ReadOnlySpan<(string, string?)>)[("uuid", uuid), ("alias", alias)])
-            {
-                if (name is null)
-                    continue;
-                if (!places.TryAdd(name, map.At(key)))
-                    map.Fail(key, $"{key}: \"{name}\" is used twice; the first time in line {places[name].Line}");
-                names[name] = uuid ?? "";
-            }
+            (string? uuid, string? alias) = devices.ReadNames(map);
             MdevDescription mdev = new(
                 uuid ?? "", alias, map.Ids("adapters") ?? ApMask.None, map.Ids("domains") ?? ApMask.None, map.Ids("control_domains") ?? ApMask.None);
             map.RefuseOthers();
@@ -194,7 +182,7 @@ public sealed class HostDescriptionReader
         return mdevs;
     }
 
-    private List<GuestDescription> ReadGuests(YamlMap root, Dictionary<string, string> names)
+    private static List<GuestDescription> ReadGuests(YamlMap root, DeviceDescriptionReader devices)
     {
         List<GuestDescription> guests = [];
         Dictionary<string, Mark> places = new(StringComparer.Ordinal);
@@ -205,18 +193,10 @@ public sealed class HostDescriptionReader
             string name = map.Text("name", "a name") ?? "";
             if (name.Length > 0 && !places.TryAdd(name, map.At("name")))
                 map.Fail("name", $"guest \"{name}\" is described twice; the first time in line {places[name].Line}");
-            string? mdev = null;
-            if (map.Text("mdev", "the UUID or alias of an mdev") is { } wanted)
-            {
-                if (!names.TryGetValue(wanted, out mdev))
-                    map.Fail("mdev", $"mdev \"{wanted}\" is not described; expected one of {string.Join(", ", names.Keys.DefaultIfEmpty("(none)"))}");
-                else if (!users.TryAdd(mdev, name))
-                    map.Fail("mdev", $"mdev \"{wanted}\" belongs to guest \"{users[mdev]}\" already; expected one guest for an mdev");
-            }
             guests.Add(new GuestDescription
             {
                 Name = name,
-                Mdev = mdev,
+                Devices = devices.ReadOfGuest(map, name, users),
                 MemoryBytes = ReadMemory(map),
                 Vcpus = map.Number("vcpus", 1, 255, 1),
                 Ap = map.Flag("ap", otherwise: true),

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Hardware;
+using Apvirt.VfioPci.Pci;
 
 namespace Apvirt.Host.Description;
 
@@ -25,6 +26,8 @@ public static class HostDescriptionWriter
         WriteText(text, "", "apmask", host.ApMaskText);
         WriteText(text, "", "aqmask", host.AqMaskText);
         WriteItems(text, "mdevs", host.Mdevs, WriteMdev);
+        WriteItems(text, "pci", host.PciFunctions, WriteFunction);
+        WriteItems(text, "vgpus", host.Vgpus, WriteVgpu);
         WriteItems(text, "guests", host.Guests, WriteGuest);
         return text.ToString();
     }
@@ -81,11 +84,37 @@ public static class HostDescriptionWriter
             text.Append("    control_domains: ").Append(Ids(mdev.ControlDomains, 4)).Append('\n');
     }
 
+    private static void WriteFunction(StringBuilder text, PciFunctionSetup function)
+    {
+        PciFunctionSetup usual = new(function.Fid, function.Type);
+        text.Append(CultureInfo.InvariantCulture, $"  - fid: 0x{function.Fid:x}\n    type: {function.Type.Name}\n");
+        foreach ((string key, int value, int otherwise) in (ReadOnlySpan<(string, int, int)>)
+            [
+                ("uid", function.Uid, usual.Uid), ("pchid", function.Pchid, usual.Pchid), ("vfn", function.Vfn, usual.Vfn),
+                ("pfgid", function.Pfgid, usual.Pfgid), ("port", function.Port, usual.Port), ("interrupts", function.InterruptsMax, usual.InterruptsMax),
+            ])
+        {
+            if (value != otherwise)
+                text.Append(CultureInfo.InvariantCulture, $"    {key}: {(key is "uid" or "pchid" ? "0x" + value.ToString("x", CultureInfo.InvariantCulture) : value)}\n");
+        }
+        WriteText(text, "    ", "iommu_group", function.IommuGroup);
+        if (function.IsForGuests)
+            text.Append("    driver: vfio-pci\n");
+    }
+
+    private static void WriteVgpu(StringBuilder text, VgpuDescription vgpu)
+    {
+        text.Append("  - uuid: ").Append(vgpu.Uuid).Append('\n');
+        WriteText(text, "    ", "alias", vgpu.Alias);
+        WriteText(text, "    ", "adapter", vgpu.Adapter);
+    }
+
     private static void WriteGuest(StringBuilder text, GuestDescription guest)
     {
         GuestDescription usual = new() { Name = guest.Name };
         text.Append("  - name: ").Append(Quote(guest.Name)).Append('\n');
-        WriteText(text, "    ", "mdev", guest.Mdev);
+        if (guest.Devices.Count > 0)
+            text.Append("    devices: [").AppendJoin(", ", guest.Devices.Select(Quote)).Append("]\n");
         if (guest.MemoryBytes != usual.MemoryBytes)
             text.Append(CultureInfo.InvariantCulture, $"    memory: {guest.MemoryBytes}\n");
         if (guest.Vcpus != usual.Vcpus)

@@ -107,6 +107,22 @@ internal sealed class YamlMap
         return ids;
     }
 
+    /// <summary>A list of texts, or a single one.</summary>
+    internal IEnumerable<string> Texts(string key, string expected)
+    {
+        if (Find(key) is not { } value)
+            return [];
+        List<string> texts = [];
+        foreach (YamlNode item in value is YamlSequenceNode list ? list.Children : (IEnumerable<YamlNode>)[value])
+        {
+            if (item is YamlScalarNode { Value: { Length: > 0 } text })
+                texts.Add(text);
+            else
+                _errors.Add(item.Start, $"{key}: {Quote(item)} is not a name; expected {expected}");
+        }
+        return texts;
+    }
+
     /// <summary>The maps of a list.</summary>
     internal IEnumerable<YamlMap> List(string key, string itemName)
     {

@@ -17,7 +17,9 @@ public static class SysfsView
         [.. sysfs.Cards.Values.Select(card => OfCard(card, sysfs))],
         [.. sysfs.Queues.Values.Select(queue => OfQueue(queue, sysfs))],
         [.. sysfs.Mdevs.Values.Select(mdev => OfMdev(mdev, sysfs))],
-        []);
+        Pci: [],
+        Vgpus: [],
+        Guests: []);
 
     private static CardView OfCard(SysfsCard card, ApSysfs sysfs) => new(
         card.Apid.ToString("x2", CultureInfo.InvariantCulture),

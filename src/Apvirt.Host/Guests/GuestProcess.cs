@@ -30,7 +30,7 @@ public sealed class GuestProcess
     // Files beyond the one of each device, by the name that user space gives them.
     private readonly Dictionary<string, VfioDeviceFile> _files = new(StringComparer.Ordinal);
 
-    private sealed record OpenDevice(MatrixMdev Mdev, VfioDeviceFile File);
+    private sealed record OpenDevice(VfioDevice Device, VfioDeviceFile File);
 
     internal GuestProcess(string name, VirtualMachine machine, VfioBehaviour behaviour)
     {
@@ -48,65 +48,47 @@ public sealed class GuestProcess
     /// <summary>The container of the guest's memory; null until the first device comes.</summary>
     public VfioContainer? Container { get; private set; }
 
-    /// <summary>The mediated devices that the guest has open.</summary>
-    public IReadOnlyList<MatrixMdev> Devices => [.. _devices.Select(device => device.Mdev)];
+    /// <summary>The devices that the guest has open: AP mdevs, PCI functions, vGPUs.</summary>
+    public IReadOnlyList<VfioDevice> Devices => [.. _devices.Select(open => open.Device)];
+
+    /// <summary>The AP mdevs among them.</summary>
+    public IEnumerable<MatrixMdev> Mdevs => _devices.Select(open => open.Device.Driver).OfType<MatrixMdev>();
+
+    /// <summary>Whether the process listens to requests to give back the device that it has opened last.</summary>
+    public bool RegistersRequest { get; private set; } = true;
 
     /// <summary>Pages pinned over all open devices.</summary>
-    public int PinCount => _devices.Sum(device => device.Mdev.Vfio.Pins.Count);
+    public int PinCount => _devices.Sum(open => open.Device.Pins.Count);
 
-    /// <summary>Opens a mediated device whose group's file is open, and registers the eventfd by which it is asked for.</summary>
-    internal async ValueTask<Errno> OpenAsync(KernelTask task, MatrixMdev mdev, GuestOptions options, Action<MatrixMdev> requested)
+    /// <summary>Finds a device that the guest has open.</summary>
+    /// <param name="name">Its name in the tree.</param>
+    public VfioDevice? FindDevice(string name) =>
+        Array.Find(_devices, open => string.Equals(open.Device.DeviceName, name, StringComparison.Ordinal))?.Device;
+
+    /// <summary>Opens a device through its group: group, container, memory, VM, device; and registers the eventfd by which it is asked for.</summary>
+    internal async ValueTask<Errno> OpenAsync(KernelTask task, VfioDevice device, GuestOptions options, Action<VfioDevice> requested)
     {
-        (Errno error, VfioDeviceFile? file) = await TakeAsync(task, mdev.Vfio, options.AssociatesKvm);
+        (Errno error, VfioDeviceFile? file) = await TakeAsync(task, device, options.AssociatesKvm);
         if (error != Errno.Ok)
             return error;
         Touches(task);
-        _devices = [.. _devices, new OpenDevice(mdev, file!)];
-        if (!options.RegistersRequest)
-            return Errno.Ok;
-        Eventfd eventfd = new(() => requested(mdev));
-        return await mdev.SetIrqsAsync(task, VfioIrqSet.DeviceRequest, descriptor: 0, _ => (Errno.Ok, eventfd));
-    }
-
-    internal async ValueTask<Errno> CloseAsync(KernelTask task, MatrixMdev mdev)
-    {
-        if (Array.Find(_devices, device => device.Mdev == mdev) is not { } open)
-            return Errno.ENODEV;
-        Touches(task);
-        _devices = [.. _devices.Where(device => device != open)];
-        await GiveBackAsync(task, open.File);
+        _devices = [.. _devices, new OpenDevice(device, file!)];
+        RegistersRequest = options.RegistersRequest;
+        // A driver that does not ask is no error.
+        if (RegistersRequest)
+            await device.Driver.SetRequestAsync(task, new Eventfd(() => requested(device)));
         return Errno.Ok;
     }
 
-    /// <summary>Opens a device of any kind: its group, container, memory, VM, device.</summary>
-    /// <param name="task">The task.</param>
-    /// <param name="device">The device.</param>
-    /// <param name="name">Name for its file.</param>
-    /// <returns>EEXIST for a name in use, else what the first step that fails answers; all is as before then.</returns>
-    public async ValueTask<Errno> OpenDeviceAsync(KernelTask task, VfioDevice device, string name)
+    internal async ValueTask<Errno> CloseAsync(KernelTask task, VfioDevice device)
     {
-        if (_files.ContainsKey(name))
-            return Errno.EEXIST;
-        Errno error = await device.Group.OpenAsync(task);
-        if (error != Errno.Ok)
-            return error;
-        (error, VfioDeviceFile? file) = await TakeAsync(task, device, associatesKvm: true);
-        if (error == Errno.Ok)
-            _files.Add(name, file!);
-        else
-            await device.Group.CloseAsync(task);
-        return error;
-    }
-
-    /// <summary>Closes a device that <see cref="OpenDeviceAsync"/> has opened, and its group.</summary>
-    /// <param name="task">The task.</param>
-    /// <param name="name">Name of its file.</param>
-    /// <returns>EBADF if there is none.</returns>
-    public async ValueTask<Errno> CloseDeviceAsync(KernelTask task, string name)
-    {
-        if (!_files.Remove(name, out VfioDeviceFile? file))
-            return Errno.EBADF;
-        await GiveBackAsync(task, file);
+        if (Array.Find(_devices, open => open.Device == device) is not { } open)
+            return Errno.ENODEV;
+        Touches(task);
+        _devices = [.. _devices.Where(other => other != open)];
+        await open.File.CloseAsync(task);
+        await LeaveAsync(task, device.Group);
+        await device.Group.CloseAsync(task);
         return Errno.Ok;
     }
 
@@ -126,13 +108,6 @@ public sealed class GuestProcess
         if (error != Errno.Ok)
             await LeaveAsync(task, group);
         return (error, file);
-    }
-
-    private async ValueTask GiveBackAsync(KernelTask task, VfioDeviceFile file)
-    {
-        await file.CloseAsync(task);
-        await LeaveAsync(task, file.Device.Group);
-        await file.Device.Group.CloseAsync(task);
     }
 
     /// <summary>The process ends: what it has open is closed.</summary>
@@ -167,14 +142,14 @@ public sealed class GuestProcess
 
     /// <summary>Opens a device once more through its group, whose file the process has open.</summary>
     /// <param name="task">The task.</param>
-    /// <param name="mdev">The device.</param>
+    /// <param name="device">The device.</param>
     /// <param name="name">Name for the file.</param>
     /// <returns>EEXIST for a name in use, else what the open answers.</returns>
-    public async ValueTask<Errno> OpenAgainAsync(KernelTask task, MatrixMdev mdev, string name)
+    public async ValueTask<Errno> OpenAgainAsync(KernelTask task, VfioDevice device, string name)
     {
         if (_files.ContainsKey(name))
             return Errno.EEXIST;
-        (Errno error, VfioDeviceFile? file) = await mdev.Vfio.Group.GetDeviceAsync(task, mdev.Vfio.Name);
+        (Errno error, VfioDeviceFile? file) = await device.Group.GetDeviceAsync(task, device.Name);
         if (file is not null)
             _files.Add(name, file);
         return error;
@@ -182,14 +157,14 @@ public sealed class GuestProcess
 
     /// <summary>Opens a device's own file.</summary>
     /// <param name="task">The task.</param>
-    /// <param name="mdev">The device.</param>
+    /// <param name="device">The device.</param>
     /// <param name="name">Name for the file.</param>
     /// <returns>EEXIST for a name in use, ENODEV if the device is going.</returns>
-    public Errno OpenDirectly(KernelTask task, MatrixMdev mdev, string name)
+    public Errno OpenDirectly(KernelTask task, VfioDevice device, string name)
     {
         if (_files.ContainsKey(name))
             return Errno.EEXIST;
-        (Errno error, VfioDeviceFile? file) = mdev.Vfio.OpenDirectly(task);
+        (Errno error, VfioDeviceFile? file) = device.OpenDirectly(task);
         if (file is not null)
             _files.Add(name, file);
         return error;
@@ -211,6 +186,20 @@ public sealed class GuestProcess
         Errno error = await file.BindAsync(task, _iommufd);
         return error == Errno.Ok ? await file.AttachAsync(task, _iommufd.Compatible) : error;
     }
+
+    /// <summary>Attaches a bound file's device to the guest's memory.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="name">The file.</param>
+    /// <returns>EBADF if there is none, else what the attach answers.</returns>
+    public async ValueTask<Errno> AttachAsync(KernelTask task, string name) =>
+        _files.TryGetValue(name, out VfioDeviceFile? file) ? await file.AttachAsync(task, _iommufd?.Compatible) : Errno.EBADF;
+
+    /// <summary>Detaches a bound file's device from the guest's memory.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="name">The file.</param>
+    /// <returns>EBADF if there is none, else what the detach answers.</returns>
+    public async ValueTask<Errno> DetachAsync(KernelTask task, string name) =>
+        _files.TryGetValue(name, out VfioDeviceFile? file) ? await file.DetachAsync(task) : Errno.EBADF;
 
     /// <summary>Closes a file.</summary>
     /// <param name="task">The task.</param>

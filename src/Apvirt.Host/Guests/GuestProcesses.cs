@@ -9,7 +9,10 @@ using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Interception;
 using Apvirt.Kvm.Machines;
 using Apvirt.Kvm.Protection;
+using Apvirt.Vfio.Devices;
 using Apvirt.VfioAp.Mdev;
+using Apvirt.VfioPci.Vgpu;
+using Apvirt.VfioPci.Zpci;
 
 namespace Apvirt.Host.Guests;
 
@@ -18,7 +21,10 @@ public sealed class GuestProcesses
 {
     private static readonly LockClass ProcessClass = new("guest processes", LockKind.Mutex);
 
+    private const uint GisaBytes = 0x1000;
+
     private readonly VirtualHost _host;
+    private int _made;
 
     // No lock of the kernel's: whoever manages the guests does one thing at a time. Outside everything that a call into
     // the kernel takes; a removal that waits for a close does not hold it.
@@ -52,40 +58,56 @@ public sealed class GuestProcesses
     public MatrixMdev? FindMdev(string uuid) =>
         _host.MdevBus.FindDevice(uuid) is MatrixMdev { Driver: not null, IsOffered: true } mdev ? mdev : null;
 
-    /// <summary>Starts a guest with a device, or plugs the device into a running one.</summary>
+    /// <summary>A device that can be opened: an AP mdev or a vGPU by its UUID, a PCI function of vfio-pci by its address; null if there is none.</summary>
+    /// <param name="name">Its name in the tree.</param>
+    public VfioDevice? FindDevice(string name) => _host.MdevBus.FindDevice(name) switch
+    {
+        MatrixMdev { Driver: not null, IsOffered: true } mdev => mdev.Vfio,
+        GvtMdev { Driver: not null, Vgpu: { } vgpu } => vgpu.Device,
+        _ => _host.Pci.Bus.Find(name) is { Driver: not null, Vfio: { } vfio } ? vfio.Device : null,
+    };
+
+    /// <summary>Starts a guest with devices, or plugs devices into a running one.</summary>
     /// <param name="task">The starting task.</param>
     /// <param name="name">Name of the guest; a new one is made.</param>
-    /// <param name="uuid">The mediated device; null starts a guest without one.</param>
+    /// <param name="devices">The devices by their names in the tree, in the order in which they are opened; may be none.</param>
     /// <param name="options">How.</param>
     /// <returns>
-    /// ENODEV for an unknown device, EBUSY if it is open, EPERM if the VM has one already, EINVAL without KVM. A guest
-    /// that was made for a failing open does not exist afterwards.
+    /// ENODEV for an unknown device, EBUSY if it is open, else what its driver answers: EPERM if the VM has an AP mdev
+    /// already, EEXIST if it has a vGPU, EINVAL or ESRCH without KVM. Either all are open or none, and a guest that was
+    /// made for a failing open does not exist afterwards.
     /// </returns>
-    public async ValueTask<Errno> StartAsync(KernelTask task, string name, string? uuid, GuestOptions options)
+    public async ValueTask<Errno> StartAsync(KernelTask task, string name, IReadOnlyList<string> devices, GuestOptions options)
     {
         await _management.LockAsync(task);
-        Errno error = await StartLockedAsync(task, name, uuid, options);
+        Errno error = await StartLockedAsync(task, name, devices, options);
         _management.Unlock(task);
         return error;
     }
 
-    private async ValueTask<Errno> StartLockedAsync(KernelTask task, string name, string? uuid, GuestOptions options)
+    private async ValueTask<Errno> StartLockedAsync(KernelTask task, string name, IReadOnlyList<string> names, GuestOptions options)
     {
-        MatrixMdev? mdev = uuid is null ? null : FindMdev(uuid);
-        if (uuid is not null && mdev is null)
+        VfioDevice[] devices = [.. names.Select(FindDevice).OfType<VfioDevice>()];
+        if (devices.Length < names.Count)
             return Errno.ENODEV;
-        Errno error = mdev is null ? Errno.Ok : await mdev.Vfio.Group.OpenAsync(task);
+        Errno error = devices.Length == 0 ? Errno.Ok : await devices[0].Group.OpenAsync(task);
         if (error != Errno.Ok)
             return error;
         GuestProcess? existing = Find(name);
-        GuestProcess guest = existing
-            ?? new GuestProcess(name, new VirtualMachine(name, _host.ApBus.Configuration.HasApxa, options.Machine with { Ultravisor = _host.Ultravisor }), _host.VfioAp.Matrix.Groups.Behaviour);
+        GuestProcess guest = existing ?? Make(name, options);
         if (existing is null && options.Machine.IsProtected)
             await guest.Machine.Protection.RunAsync(task, PvCommand.Enable, flags: 0, _host.Profile);
-        if (mdev is not null)
-            error = await guest.OpenAsync(task, mdev, options, device => Released(guest, device));
-        if (error != Errno.Ok)
-            await mdev!.Vfio.Group.CloseAsync(task);
+        for (int i = 0; i < devices.Length && error == Errno.Ok; i++)
+        {
+            error = i == 0 ? Errno.Ok : await devices[i].Group.OpenAsync(task);
+            if (error == Errno.Ok)
+                error = await OpenAsync(task, guest, devices[i], options);
+            if (error == Errno.Ok)
+                continue;
+            while (--i >= 0)
+                await guest.CloseAsync(task, devices[i]);
+            break;
+        }
         if (existing is not null)
             return error;
         if (error != Errno.Ok)
@@ -99,6 +121,25 @@ public sealed class GuestProcesses
         return Errno.Ok;
     }
 
+    // The file of the device's group is open, and closed again if this fails.
+    private async ValueTask<Errno> OpenAsync(KernelTask task, GuestProcess guest, VfioDevice device, GuestOptions options)
+    {
+        Errno error = await guest.OpenAsync(task, device, options, requested => Released(guest, requested));
+        if (error != Errno.Ok)
+            await device.Group.CloseAsync(task);
+        return error;
+    }
+
+    private GuestProcess Make(string name, GuestOptions options)
+    {
+        VirtualMachineOptions machine = options.Machine with
+        {
+            Ultravisor = _host.Ultravisor,
+            GisaDesignation = options.Machine.GisaDesignation + GisaBytes * (uint)(Interlocked.Increment(ref _made) - 1),
+        };
+        return new GuestProcess(name, new VirtualMachine(name, _host.ApBus.Configuration.HasApxa, machine), _host.VfioAp.Matrix.Groups.Behaviour);
+    }
+
     /// <summary>Stops a guest: all its devices are closed, then the VM goes.</summary>
     /// <param name="task">The stopping task.</param>
     /// <param name="name">Name of the guest.</param>
@@ -109,8 +150,8 @@ public sealed class GuestProcesses
         GuestProcess? guest = Find(name);
         if (guest is not null)
         {
-            foreach (MatrixMdev mdev in guest.Devices.ToArray())
-                await guest.CloseAsync(task, mdev);
+            foreach (VfioDevice device in guest.Devices)
+                await guest.CloseAsync(task, device);
             Touches(isWrite: true);
             lock (_gate)
                 _guests.Remove(name);
@@ -123,15 +164,14 @@ public sealed class GuestProcesses
     /// <summary>Closes one device of a guest, which lives on.</summary>
     /// <param name="task">The task.</param>
     /// <param name="name">Name of the guest.</param>
-    /// <param name="uuid">The device.</param>
+    /// <param name="device">The device's name in the tree.</param>
     /// <returns>ENODEV if the guest does not exist or does not have the device.</returns>
-    public async ValueTask<Errno> DetachAsync(KernelTask task, string name, string uuid)
+    public async ValueTask<Errno> DetachAsync(KernelTask task, string name, string device)
     {
         await _management.LockAsync(task);
         // A device whose removal is waiting is not in the tree any more, but still open.
         GuestProcess? guest = Find(name);
-        MatrixMdev? mdev = guest?.Devices.FirstOrDefault(d => string.Equals(d.Name, uuid, StringComparison.Ordinal));
-        Errno error = mdev is null ? Errno.ENODEV : await guest!.CloseAsync(task, mdev);
+        Errno error = guest?.FindDevice(device) is { } open ? await guest.CloseAsync(task, open) : Errno.ENODEV;
         _management.Unlock(task);
         return error;
     }
@@ -139,13 +179,13 @@ public sealed class GuestProcesses
     /// <summary>Does something in a guest's process, one thing at a time like whoever manages it.</summary>
     /// <param name="task">The task.</param>
     /// <param name="name">Name of the guest.</param>
-    /// <param name="uuid">A mediated device; null if none is concerned.</param>
+    /// <param name="device">A device's name in the tree; null if none is concerned.</param>
     /// <param name="action">What to do.</param>
     /// <returns>ENODEV if there is no such guest or device, else what the action answers.</returns>
-    public async ValueTask<Errno> InProcessAsync(KernelTask task, string name, string? uuid, Func<GuestProcess, MatrixMdev?, ValueTask<Errno>> action)
+    public async ValueTask<Errno> InProcessAsync(KernelTask task, string name, string? device, Func<GuestProcess, VfioDevice?, ValueTask<Errno>> action)
     {
-        MatrixMdev? mdev = uuid is null ? null : FindMdev(uuid);
-        return Find(name) is { } guest && (uuid is null || mdev is not null) ? await action(guest, mdev) : Errno.ENODEV;
+        VfioDevice? found = device is null ? null : FindDevice(device);
+        return Find(name) is { } guest && (device is null || found is not null) ? await action(guest, found) : Errno.ENODEV;
     }
 
     /// <summary>The AP instructions of a guest's first vCPU.</summary>
@@ -208,15 +248,32 @@ public sealed class GuestProcesses
         return error;
     }
 
+    /// <summary>Runs KVM_S390_ZPCI_OP for a guest (zpci.md §5).</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="guest">The guest.</param>
+    /// <param name="handle">The function by its handle.</param>
+    /// <param name="code">What to do.</param>
+    /// <param name="flags">Flags.</param>
+    /// <param name="request">What to forward.</param>
+    /// <returns>As <see cref="ZpciOperation.RunAsync"/>; EBADF if the VM's file is closed.</returns>
+    public async ValueTask<Errno> OperateAsync(KernelTask task, GuestProcess guest, uint handle, ZpciOperationCode code, uint flags, ForwardingRequest request)
+    {
+        if (!guest.HasVm || !guest.Machine.TryGet(task))
+            return Errno.EBADF;
+        Errno error = await ZpciOperation.RunAsync(task, guest.Machine, handle, code, flags, request);
+        guest.Machine.Put(task);
+        return error;
+    }
+
     // The eventfd was signalled: user space unplugs the device and closes it, and the removal goes on.
-    private void Released(GuestProcess guest, MatrixMdev mdev)
+    private void Released(GuestProcess guest, VfioDevice device)
     {
         if (Find(guest.Name) != guest)
             return;
-        _host.Model.Runtime.Spawn($"{guest.Name} releases {mdev.Name}", async task =>
+        _host.Model.Runtime.Spawn($"{guest.Name} releases {device.DeviceName}", async task =>
         {
             await _management.LockAsync(task);
-            await guest.CloseAsync(task, mdev);
+            await guest.CloseAsync(task, device);
             _management.Unlock(task);
         });
     }

@@ -2,6 +2,7 @@ using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Bus;
 using Apvirt.Ap.Hardware;
 using Apvirt.Ap.Profiles;
+using Apvirt.VfioPci.Pci;
 
 namespace Apvirt.Host.Machines;
 
@@ -28,6 +29,12 @@ public sealed record MachineSetup
 
     /// <summary>Whether adapter interrupts of secure guests are virtualised.</summary>
     public bool HasSecureAiv { get; init; } = true;
+
+    /// <summary>The PCI functions that are plugged in, in the order of their numbers.</summary>
+    public IReadOnlyList<PciFunctionSetup> PciFunctions { get; init; } = [];
+
+    /// <summary>Whether the machine can interpret a guest's PCI instructions.</summary>
+    public bool CanInterpretPci { get; init; } = true;
 
     /// <summary>Boot parameters of the AP bus.</summary>
     public ApBusOptions Bus { get; init; } = new();

@@ -16,19 +16,22 @@ using Apvirt.Vfio.Devices;
 using Apvirt.Vfio.Groups;
 using Apvirt.Vfio.Mdev;
 using Apvirt.VfioAp;
+using Apvirt.VfioAp.Mdev;
+using Apvirt.VfioPci;
 
 namespace Apvirt.Host.Machines;
 
 /// <summary>A whole machine: hardware, AP bus, drivers, vfio_ap and the guests. Everything hangs off this one object.</summary>
 public sealed class VirtualHost
 {
-    private VirtualHost(DeviceModel model, CryptoHardware hardware, ApBus bus, MdevBus mdevBus, VfioApModule vfioAp, Profile profile)
+    private VirtualHost(DeviceModel model, CryptoHardware hardware, ApBus bus, MdevBus mdevBus, VfioApModule vfioAp, PciSubsystem pci, Profile profile)
     {
         Model = model;
         Hardware = hardware;
         ApBus = bus;
         MdevBus = mdevBus;
         VfioAp = vfioAp;
+        Pci = pci;
         Profile = profile;
         Guests = new GuestProcesses(this);
         Checks = model.Runtime.Checks is null ? null : new HostChecks(this);
@@ -52,6 +55,24 @@ public sealed class VirtualHost
     /// <summary>The vfio_ap module.</summary>
     public VfioApModule VfioAp { get; }
 
+    /// <summary>PCI functions and graphics adapters.</summary>
+    public PciSubsystem Pci { get; }
+
+    /// <summary>Everything that VFIO offers now: AP mdevs, vGPUs, PCI functions of vfio-pci.</summary>
+    public IEnumerable<VfioDevice> VfioDevices
+    {
+        get
+        {
+            foreach (MatrixMdev mdev in VfioAp.Matrix.Mdevs)
+            {
+                if (mdev.IsOffered)
+                    yield return mdev.Vfio;
+            }
+            foreach (VfioDevice device in Pci.VfioDevices)
+                yield return device;
+        }
+    }
+
     /// <summary>The quirks of the host.</summary>
     public Profile Profile { get; }
 
@@ -64,7 +85,7 @@ public sealed class VirtualHost
     /// <summary>Whether no lock of the driver is held and no scan and no removal is under way.</summary>
     public bool IsAtRest =>
         !VfioAp.Matrix.GuestsLock.IsHeld && !VfioAp.Matrix.MdevsLock.IsHeld && !ApBus.PermsMutex.IsHeld && !ApBus.IsScanning
-        && VfioAp.Matrix.Mdevs.All(mdev => !mdev.Lock.IsHeld);
+        && VfioAp.Matrix.Mdevs.All(mdev => !mdev.Lock.IsHeld) && Pci.IsAtRest;
 
     /// <summary>The sysfs tree.</summary>
     public SysfsTree Tree => Model.Tree;
@@ -96,10 +117,11 @@ public sealed class VirtualHost
         await bus.ScanAsync(task);
         await bus.RegisterDriverAsync(task, new Cex4CardDriver(bus));
         await bus.RegisterDriverAsync(task, new Cex4QueueDriver(bus));
-        VfioApModule vfioAp = await VfioApModule.LoadAsync(
-            task, bus, mdevBus, new VfioGroups(model.Tree, BehaviourOf(setup.Profile)), hardware.InstructionsFor(ApIssuer.VfioAp), setup.Profile);
+        VfioGroups groups = new(model.Tree, BehaviourOf(setup.Profile));
+        VfioApModule vfioAp = await VfioApModule.LoadAsync(task, bus, mdevBus, groups, hardware.InstructionsFor(ApIssuer.VfioAp), setup.Profile);
+        PciSubsystem pci = await PciSubsystem.BootAsync(task, model, mdevBus, groups, setup.PciFunctions, setup.CanInterpretPci, setup.Profile);
         hardware.ClearResetCounters();
-        return new VirtualHost(model, hardware, bus, mdevBus, vfioAp, setup.Profile)
+        return new VirtualHost(model, hardware, bus, mdevBus, vfioAp, pci, setup.Profile)
         {
             Ultravisor = setup.HasSecureExecution ? new Ultravisor(setup.HasSecureAiv) : null,
         };

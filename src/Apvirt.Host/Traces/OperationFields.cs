@@ -5,6 +5,7 @@ using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Hardware;
 using Apvirt.Kernel;
 using Apvirt.Kvm.Protection;
+using Apvirt.VfioPci.Zpci;
 
 namespace Apvirt.Host.Traces;
 
@@ -23,6 +24,9 @@ internal enum FieldKind
     ListName,
     UltravisorCall,
     ErrorName,
+    TextList,
+    PciStep,
+    PciFunctions,
 }
 
 /// <summary>A field that an operation takes.</summary>
@@ -69,6 +73,19 @@ internal static class OperationFields
         ["dump"] = PvCommand.Dump,
     };
 
+    internal static readonly IReadOnlyDictionary<string, ZpciStep> PciSteps = new Dictionary<string, ZpciStep>(StringComparer.Ordinal)
+    {
+        ["enable"] = ZpciStep.Enable,
+        ["disable"] = ZpciStep.Disable,
+        ["register_translation"] = ZpciStep.RegisterTranslation,
+        ["allocate"] = ZpciStep.Allocate,
+        ["configure"] = ZpciStep.Configure,
+        ["allocate_bit"] = ZpciStep.AllocateBit,
+        ["allocate_vector"] = ZpciStep.AllocateVector,
+        ["register_interrupts"] = ZpciStep.RegisterInterrupts,
+        ["deregister_interrupts"] = ZpciStep.DeregisterInterrupts,
+    };
+
     internal static readonly IReadOnlyList<string> ListNames = ["queues", "vfio_ap", "cex4queue", "unbound", "mdevs"];
 
     /// <summary>Says what is wrong with a value, null if nothing is.</summary>
@@ -85,11 +102,21 @@ internal static class OperationFields
         FieldKind.Instruction => IsText(value, Instructions.ContainsKey) ? null : "one of " + string.Join(", ", Instructions.Keys),
         FieldKind.UltravisorCall => IsText(value, UltravisorCalls.ContainsKey) ? null : "one of " + string.Join(", ", UltravisorCalls.Keys),
         FieldKind.ErrorName => IsText(value, text => Enum.TryParse(text, out Errno error) && Enum.IsDefined(error)) ? null : "the name of an error, such as \"EIO\"",
+        FieldKind.TextList => value.ValueKind == JsonValueKind.Array && value.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String) ? null : "a list of texts",
+        FieldKind.PciStep => IsText(value, PciSteps.ContainsKey) ? null : "one of " + string.Join(", ", PciSteps.Keys),
+        FieldKind.PciFunctions => TracePci.Complaint(value),
         FieldKind.ListName => IsText(value, ListNames.Contains) ? null : "one of " + string.Join(", ", ListNames),
         _ => throw new ArgumentOutOfRangeException(nameof(spec)),
     };
 
     internal static string Text(this JsonElement operation, string name) => operation.GetProperty(name).GetString()!;
+
+    /// <summary>The device that an operation names: <c>mdev</c> as recordings have it, or <c>device</c>.</summary>
+    internal static string? Device(this JsonElement operation) =>
+        operation.TryGetProperty("mdev", out JsonElement mdev) || operation.TryGetProperty("device", out mdev) ? mdev.GetString() : null;
+
+    internal static IEnumerable<string> Texts(this JsonElement operation, string name) =>
+        operation.TryGetProperty(name, out JsonElement list) ? list.EnumerateArray().Select(item => item.GetString()!) : [];
 
     internal static bool Flag(this JsonElement operation, string name, bool otherwise) =>
         operation.TryGetProperty(name, out JsonElement value) ? value.GetBoolean() : otherwise;

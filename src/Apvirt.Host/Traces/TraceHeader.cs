@@ -2,6 +2,7 @@ using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Bus;
 using Apvirt.Ap.Hardware;
 using Apvirt.Host.Machines;
+using Apvirt.VfioPci.Pci;
 
 namespace Apvirt.Host.Traces;
 
@@ -30,6 +31,9 @@ public sealed record TraceHeader(
     /// <summary>Whether adapter interrupts of secure guests are virtualised.</summary>
     public bool HasSecureAiv { get; init; } = true;
 
+    /// <summary>The PCI functions.</summary>
+    public IReadOnlyList<PciFunctionSetup> PciFunctions { get; init; } = [];
+
     /// <summary>The machine. All 256 adapters are plugged in; the configuration says which are there.</summary>
     public MachineSetup ToSetup()
     {
@@ -45,6 +49,7 @@ public sealed record TraceHeader(
             Adapters = Enumerable.Range(0, ApMask.Size).ToDictionary(apid => apid, apid => OldAdapters[apid] ? old : type),
             HasSecureExecution = HasSecureExecution,
             HasSecureAiv = HasSecureAiv,
+            PciFunctions = PciFunctions,
             Bus = new ApBusOptions
             {
                 ApMaskParameter = ApMaskText,

@@ -11,8 +11,6 @@ using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Interception;
 using Apvirt.Kvm.Machines;
 using Apvirt.Kvm.Protection;
-using Apvirt.Vfio.Groups;
-using Apvirt.Vfio.Memory;
 using Apvirt.VfioAp.Mdev;
 
 namespace Apvirt.Host.Traces;
@@ -34,6 +32,9 @@ internal sealed record TraceOperation(
 {
     /// <summary>Whether it takes a picture of the whole at one moment, which no caller could.</summary>
     internal bool IsPicture { get; init; }
+
+    /// <summary>Fields of which it needs one; empty if none.</summary>
+    internal IReadOnlyList<string> OneOf { get; init; } = [];
 }
 
 /// <summary>The operations of the trace format as one table (FORMAT.md).</summary>
@@ -41,7 +42,7 @@ internal static class TraceOperations
 {
     private static readonly FieldSpec Guest = new("guest", FieldKind.Text);
     private static readonly FieldSpec Mdev = new("mdev", FieldKind.Text);
-    private static readonly FieldSpec File = new("file", FieldKind.Text);
+    private static readonly FieldSpec Device = new("device", FieldKind.Text, false);
     private static readonly FieldSpec Queue = new("apqn", FieldKind.Apqn);
     private static readonly IReadOnlyList<string> Result = ["result"];
 
@@ -53,13 +54,13 @@ internal static class TraceOperations
         new("list", [new("what", FieldKind.ListName)], ["value"], List) { IsPicture = true },
         new("guest.start",
             [
-                Guest, Mdev, new("req_irq", FieldKind.Flag, false), new("ap", FieldKind.Flag, false), new("kvm", FieldKind.Flag, false),
+                Guest, Mdev with { IsRequired = false }, Device, new("devices", FieldKind.TextList, false), new("req_irq", FieldKind.Flag, false), new("ap", FieldKind.Flag, false), new("kvm", FieldKind.Flag, false),
                 new("mem", FieldKind.Number, false), new("gisa", FieldKind.Flag, false), new("protected", FieldKind.Flag, false),
             ],
-            Result, StartGuestAsync),
+            Result, StartGuestAsync) { OneOf = ["mdev", "device", "devices"] },
         new("guest.stop", [Guest], Result, async c => Answer.Of(await c.Host.Guests.StopAsync(c.Task, c.Fields.Text("guest")))),
-        new("guest.detach", [Guest, Mdev], Result, async c =>
-            Answer.Of(await c.Host.Guests.DetachAsync(c.Task, c.Fields.Text("guest"), c.Fields.Text("mdev")))),
+        new("guest.detach", [Guest, Mdev with { IsRequired = false }, Device], Result, async c =>
+            Answer.Of(await c.Host.Guests.DetachAsync(c.Task, c.Fields.Text("guest"), c.Fields.Device()!))) { OneOf = ["mdev", "device"] },
         new("guest.apcb", [Guest], ["apm", "aqm", "adm", "result"], ApcbOf) { IsPicture = true },
         new("guest.counters", [Guest], ["set_masks", "clear_masks", "result"], CountersOf) { IsPicture = true },
         new("guest.irq_state", [Guest], ["pins", "gisc", "result"], InterruptStateOf) { IsPicture = true },
@@ -77,20 +78,6 @@ internal static class TraceOperations
             Result, ProtectAsync),
         new("guest.pv_state", [Guest], ["protected", "service_mask", "set_aside", "gisa", "alert", "result"], ProtectionOf) { IsPicture = true },
         new("uv.fault", [new("call", FieldKind.UltravisorCall), new("after", FieldKind.Number, false), new("error", FieldKind.ErrorName)], Result, InjectUltravisor),
-        new("guest.create", [Guest, new("mem", FieldKind.Number, false)], Result, async c => Answer.Of(await c.Host.Guests.StartAsync(
-            c.Task, c.Fields.Text("guest"), uuid: null, new GuestOptions { Machine = new VirtualMachineOptions { MemoryBytes = c.Fields.Number("mem", 4UL << 30) } }))),
-        new("guest.close_vm", [Guest], Result, c => InProcess(c, hasMdev: false, (guest, _) => guest.CloseVmAsync(c.Task))),
-        new("device.open", [Guest, Mdev, File], Result, c => InProcess(c, hasMdev: true, (guest, mdev) => guest.OpenAgainAsync(c.Task, mdev!, c.Fields.Text("file")))),
-        new("device.close", [Guest, File], Result, c => InProcess(c, hasMdev: false, (guest, _) => guest.CloseFileAsync(c.Task, c.Fields.Text("file")))),
-        new("cdev.open", [Guest, Mdev, File], Result, c => InProcess(c, hasMdev: true, (guest, mdev) => new(guest.OpenDirectly(c.Task, mdev!, c.Fields.Text("file"))))),
-        new("cdev.bind", [Guest, File], Result, c => InProcess(c, hasMdev: false, (guest, _) => guest.BindAsync(c.Task, c.Fields.Text("file")))),
-        new("kvm.file_add", [Guest, Mdev with { IsRequired = false }, File with { IsRequired = false }], Result, c => AssociateAsync(c, isAdded: true)),
-        new("kvm.file_del", [Guest, Mdev with { IsRequired = false }, File with { IsRequired = false }], Result, c => AssociateAsync(c, isAdded: false)),
-        new("container.map", [Guest, new("iova", FieldKind.NumberText), new("length", FieldKind.NumberText), new("write", FieldKind.Flag, false)], Result, c =>
-            InContainer(c, container => container.MapAsync(
-                c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), c.Fields.Flag("write", otherwise: true) ? MapProtection.Read | MapProtection.Write : MapProtection.Read))),
-        new("container.unmap", [Guest, new("iova", FieldKind.NumberText), new("length", FieldKind.NumberText)], Result, c =>
-            InContainer(c, container => container.UnmapAsync(c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length")))),
         new("guest.zapq", [Guest, Queue], ["rc", "result"], GuestZapq),
         new("queue.resets", [], ["value", "vfio_ap", "bus", "guest"], Resets) { IsPicture = true },
         new("queue.state", [Queue, new("state", FieldKind.State)], Result, c =>
@@ -100,9 +87,9 @@ internal static class TraceOperations
             Result, Inject),
         new("device.reset", [Mdev], Result, ResetDeviceAsync),
         new("dma.unmap", [Mdev, new("iova", FieldKind.NumberText), new("length", FieldKind.NumberText)], Result, UnmapAsync),
-    }.ToFrozenDictionary(o => o.Name, StringComparer.Ordinal);
+    }.Concat(VfioOperations.All).ToFrozenDictionary(o => o.Name, StringComparer.Ordinal);
 
-    private static ValueTask<Answer> Ok(bool done) => new(Answer.Of(done ? Errno.Ok : Errno.ENODEV));
+    internal static ValueTask<Answer> Ok(bool done) => new(Answer.Of(done ? Errno.Ok : Errno.ENODEV));
 
     private static async ValueTask<Answer> WriteAsync(OperationContext c) =>
         Answer.Of(await c.Host.Tree.WriteAsync(c.Task, c.Fields.Text("path"), c.Fields.Bytes("data")));
@@ -154,10 +141,11 @@ internal static class TraceOperations
                 MemoryBytes = c.Fields.Number("mem", 4UL << 30),
             },
         };
-        return Answer.Of(await c.Host.Guests.StartAsync(c.Task, c.Fields.Text("guest"), c.Fields.Text("mdev"), options));
+        string[] devices = c.Fields.Device() is { } device ? [device, .. c.Fields.Texts("devices")] : [.. c.Fields.Texts("devices")];
+        return Answer.Of(await c.Host.Guests.StartAsync(c.Task, c.Fields.Text("guest"), devices, options));
     }
 
-    private static ValueTask<Answer> OfGuest(OperationContext c, Func<GuestProcess, Answer> answer) =>
+    internal static ValueTask<Answer> OfGuest(OperationContext c, Func<GuestProcess, Answer> answer) =>
         new(c.Host.Guests.Find(c.Fields.Text("guest")) is { } guest ? answer(guest) : Answer.Of(Errno.ENODEV));
 
     private static ValueTask<Answer> ApcbOf(OperationContext c) => OfGuest(c, guest => new Answer()
@@ -194,17 +182,6 @@ internal static class TraceOperations
             _ => new Answer().Add("rc", (long)ResponseOf(answer, request)),
         };
     }
-
-    private static async ValueTask<Answer> InProcess(OperationContext c, bool hasMdev, Func<GuestProcess, MatrixMdev?, ValueTask<Errno>> action) =>
-        Answer.Of(await c.Host.Guests.InProcessAsync(c.Task, c.Fields.Text("guest"), hasMdev ? c.Fields.Text("mdev") : null, action));
-
-    private static ValueTask<Answer> InContainer(OperationContext c, Func<VfioContainer, ValueTask<Errno>> action) =>
-        InProcess(c, hasMdev: false, (guest, _) => guest.Container is { } container ? action(container) : new ValueTask<Errno>(Errno.EBADF));
-
-    // A group by its device, or a device's own file by its name.
-    private static ValueTask<Answer> AssociateAsync(OperationContext c, bool isAdded) => c.Fields.TryGetProperty("file", out _)
-        ? InProcess(c, hasMdev: false, (guest, _) => guest.AssociateAsync(c.Task, c.Fields.Text("file"), isAdded))
-        : InProcess(c, hasMdev: c.Fields.TryGetProperty("mdev", out _), (guest, mdev) => guest.AssociateAsync(c.Task, mdev?.Vfio.Group ?? (object)"", isAdded));
 
     // A command that there is not gets as far as the command itself.
     private static async ValueTask<Answer> ProtectAsync(OperationContext c)
@@ -289,6 +266,6 @@ internal static class TraceOperations
     private static MatrixMdev? OpenMdev(OperationContext c)
     {
         string uuid = c.Fields.Text("mdev");
-        return c.Host.Guests.List().SelectMany(g => g.Devices).FirstOrDefault(d => string.Equals(d.Name, uuid, StringComparison.Ordinal));
+        return c.Host.Guests.List().SelectMany(g => g.Mdevs).FirstOrDefault(d => string.Equals(d.Name, uuid, StringComparison.Ordinal));
     }
 }

@@ -130,7 +130,8 @@ public sealed partial class TraceReader
                 return At(line, spec.Name, $"field \"{spec.Name}\" of operation \"{operation.Name}\": expected {expected}");
             }
         }
-        return null;
+        return operation.OneOf.Count == 0 || operation.OneOf.Any(name => fields.TryGetProperty(name, out _)) ? null
+            : At(line, null, $"operation \"{operation.Name}\" has none of the fields {string.Join(", ", operation.OneOf.Select(name => $"\"{name}\""))}; it needs one");
     }
 
     private TraceError? ReadHeader(ReadOnlyMemory<byte> line, JsonElement fields, out TraceHeader? header)
@@ -155,6 +156,7 @@ public sealed partial class TraceReader
             (new("old_adapters", FieldKind.IdList, false), host),
             (new("pv", FieldKind.Flag, false), host),
             (new("pv_aiv", FieldKind.Flag, false), host),
+            (new("pci", FieldKind.PciFunctions, false), host),
         ];
         foreach ((FieldSpec spec, JsonElement within) in specs)
         {
@@ -185,6 +187,7 @@ public sealed partial class TraceReader
         {
             HasSecureExecution = host.Flag("pv", otherwise: true),
             HasSecureAiv = host.Flag("pv_aiv", otherwise: true),
+            PciFunctions = TracePci.Read(host),
         };
         return null;
     }

@@ -24,6 +24,11 @@ public static class TraceWriter
         writer.WriteString("type", header.Type);
         if (!header.OldAdapters.IsEmpty)
             WriteIds(writer, "old_adapters", header.OldAdapters);
+        if (!header.HasSecureExecution)
+            writer.WriteBoolean("pv", false);
+        if (!header.HasSecureAiv)
+            writer.WriteBoolean("pv_aiv", false);
+        TracePci.Write(writer, header.PciFunctions);
         writer.WriteEndObject();
         writer.WriteString("apmask", header.ApMaskText);
         writer.WriteString("aqmask", header.AqMaskText);

@@ -1,4 +1,5 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
@@ -20,6 +21,8 @@ public sealed class VirtualMachine
     private int _references = 1;
     private Guarded<Apcb> _apcb;
     private Guarded<IPqapHook?> _pqapHook;
+    private Guarded<bool> _usesZpci;
+    private Guarded<int> _lockedPages;
     private Guarded<HashSet<string>> _devices = new(new HashSet<string>(StringComparer.Ordinal));
 
     /// <summary>Makes a VM with one reference, that of its file.</summary>
@@ -33,7 +36,7 @@ public sealed class VirtualMachine
         Format = !options.HasFacility76 || !options.HasAp ? CrycbFormat.Format0
             : hostHasApxa ? CrycbFormat.Format2
             : CrycbFormat.Format1;
-        Gisa = new Gisa(options.HasGisa && options.HasAiv, designation: 0x2000);
+        Gisa = new Gisa(options.HasGisa && options.HasAiv, options.GisaDesignation);
         Protection = new SecureExecution(this, options.Ultravisor);
         _vcpus = new Vcpu[options.VcpuCount];
         for (int i = 0; i < _vcpus.Length; i++)
@@ -42,6 +45,8 @@ public sealed class VirtualMachine
 
     /// <summary>Class of <see cref="Lock"/>.</summary>
     public static LockClass KvmClass { get; } = new("kvm->lock", LockKind.Mutex);
+
+    internal static readonly LockClass FunctionsClass = new("kzdev_list_lock", LockKind.Spin);
 
     /// <summary>Class of <see cref="HookLock"/>.</summary>
     public static LockClass HookClass { get; } = new("pqap_hook_rwsem", LockKind.RwSemaphore);
@@ -52,13 +57,24 @@ public sealed class VirtualMachine
     /// <summary>What the VM was made with.</summary>
     public VirtualMachineOptions Options { get; }
 
-    // kvm->lock, L15. Guards Apcb and the blocking of vCPUs.
+    // kvm->lock, L15. Guards Apcb, UsesZpci and the blocking of vCPUs.
 
     /// <summary>kvm->lock (L15).</summary>
     public KernelMutex Lock { get; } = new(KvmClass);
 
     /// <summary>What the guest's AP control block holds; written under <see cref="Lock"/> with all vCPUs out of SIE.</summary>
     public Apcb Apcb => _apcb.Peek;
+
+    // kzdev_list_lock, L26, a leaf. Guards _functions.
+    internal KernelSpinLock FunctionsLock { get; } = new(FunctionsClass);
+
+    private Guarded<List<IAssociatedFunction>> _functions = new([]);
+
+    /// <summary>Whether the guest's PCI instructions are interpreted: from the first function on, for good.</summary>
+    public bool UsesZpci => _usesZpci.Peek;
+
+    /// <summary>The PCI functions that the VM uses, for observers.</summary>
+    public IReadOnlyList<IAssociatedFunction> Functions => _functions.Peek;
 
     // pqap_hook_rwsem, L17. Guards PqapHook.
 
@@ -146,6 +162,62 @@ public sealed class VirtualMachine
     /// <param name="kind">What it is.</param>
     public void RemoveDevice(KernelTask task, string kind) => _devices.Change(task, this, KvmGuards.Devices).Remove(kind);
 
+    /// <summary>Lets the guest's PCI instructions be interpreted from now on: once, with all vCPUs out of SIE.</summary>
+    /// <param name="task">The task, which holds kvm->lock.</param>
+    public void UseZpci(KernelTask task)
+    {
+        if (_usesZpci.Read(task, this, KvmGuards.Zpci))
+            return;
+        foreach (Vcpu vcpu in _vcpus)
+            vcpu.Block();
+        _usesZpci.Write(task, this, KvmGuards.Zpci, true);
+        foreach (Vcpu vcpu in _vcpus)
+            vcpu.Unblock();
+    }
+
+    /// <summary>Guest pages that PCI functions keep in place, for observers.</summary>
+    public int LockedPages => _lockedPages.Peek;
+
+    /// <summary>Counts guest pages that are to stay in place.</summary>
+    /// <param name="task">The task, which holds kvm->lock.</param>
+    /// <param name="pages">Number of pages; negative to give them back.</param>
+    /// <returns>ENOMEM beyond what the process may lock; nothing is counted then.</returns>
+    public Errno LockPages(KernelTask task, int pages)
+    {
+        ref int locked = ref _lockedPages.Change(task, this, KvmGuards.Zpci);
+        if (locked + pages > Options.LockedPagesMax)
+            return Errno.ENOMEM;
+        locked += pages;
+        return Errno.Ok;
+    }
+
+    /// <summary>Puts a PCI function on the VM's list, where operations find it by its handle.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="function">The function.</param>
+    public void AddFunction(KernelTask task, IAssociatedFunction function)
+    {
+        using KernelSpinLock.Section section = FunctionsLock.Lock(task);
+        _functions.Change(task, this, KvmGuards.Functions).Add(function);
+    }
+
+    /// <summary>Takes a PCI function off the VM's list.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="function">The function.</param>
+    public void RemoveFunction(KernelTask task, IAssociatedFunction function)
+    {
+        using KernelSpinLock.Section section = FunctionsLock.Lock(task);
+        _functions.Change(task, this, KvmGuards.Functions).Remove(function);
+    }
+
+    /// <summary>Finds a PCI function of the VM. It may be gone from the VM when this returns: whoever uses it looks again under its lock.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="handle">The handle.</param>
+    public IAssociatedFunction? FindFunction(KernelTask task, uint handle)
+    {
+        using KernelSpinLock.Section section = FunctionsLock.Lock(task);
+        return _functions.Read(task, this, KvmGuards.Functions).Find(function => function.ReadHandle(task) == handle);
+    }
+
     /// <summary>Whether an address is backed by guest memory.</summary>
     /// <param name="address">Guest address.</param>
     public bool IsBacked(ulong address) => address < Options.MemoryBytes;
@@ -198,6 +270,8 @@ public sealed class VirtualMachine
             Report(task, $"VM {Name} is destroyed with a PQAP hook");
         if (Apcb != default)
             Report(task, $"VM {Name} is destroyed with queues plugged");
+        if (Functions.Count > 0)
+            Report(task, $"VM {Name} is destroyed with {Functions.Count} PCI functions");
         if (Gisa.Counts.Any(count => count != 0))
             task.Checks.Violations.Add(new Violation(
                 ViolationKind.Lifetime, "I22", $"VM {Name} is destroyed with ISC references {string.Join(' ', Gisa.Counts)}", task.Name) { Finding = Gisa.LeakedBy });

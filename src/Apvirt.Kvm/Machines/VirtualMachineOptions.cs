@@ -32,6 +32,12 @@ public sealed record VirtualMachineOptions
     /// <summary>Whether the VM has a GISA.</summary>
     public bool HasGisa { get; init; } = true;
 
+    /// <summary>What the hardware is told of the GISA, not 0; each VM has its own.</summary>
+    public uint GisaDesignation { get; init; } = 0x2000;
+
+    /// <summary>Guest pages that PCI functions may keep in place: the memlock limit of the process.</summary>
+    public int LockedPagesMax { get; init; } = int.MaxValue;
+
     /// <summary>Whether adapter interrupts are virtualised (AIV).</summary>
     public bool HasAiv { get; init; } = true;
 

@@ -1,5 +1,6 @@
 using Apvirt.Kernel;
 using Apvirt.Kernel.Tasks;
+using Apvirt.Kvm.Machines;
 
 namespace Apvirt.Vfio.Devices;
 
@@ -21,8 +22,14 @@ public interface IVfioDriver
     /// <param name="length">Number of bytes.</param>
     ValueTask DmaUnmapAsync(KernelTask task, ulong iova, ulong length);
 
-    /// <summary>References to the captured VM that the driver holds itself, for observers (I18).</summary>
-    int MachineReferences => 0;
+    /// <summary>The VM that the driver holds a reference to beside the one of the open device, for observers (I18); null if none.</summary>
+    VirtualMachine? HeldMachine => null;
+
+    /// <summary>VFIO_DEVICE_SET_IRQS for the device request: the eventfd by which user space is asked to let go.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="eventfd">The eventfd; null to be asked no more.</param>
+    /// <returns>EINVAL if the driver does not ask.</returns>
+    ValueTask<Errno> SetRequestAsync(KernelTask task, Eventfd? eventfd) => new(Errno.EINVAL);
 
     /// <summary>Somebody wants the device gone; user space should let go of it.</summary>
     /// <param name="task">The removing task.</param>

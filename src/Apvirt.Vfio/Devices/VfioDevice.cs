@@ -1,3 +1,4 @@
+using Apvirt.Devices.Core;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
@@ -45,9 +46,11 @@ public sealed class VfioDevice
     /// <param name="driver">Its driver.</param>
     /// <param name="group">Its group; <see cref="OfferAsync"/> puts it there.</param>
     /// <param name="log">The kernel log.</param>
-    public VfioDevice(string name, IVfioDriver driver, VfioGroup group, KernelLog log)
+    /// <param name="parent">The device that it stands for in the tree; null if it has no node.</param>
+    public VfioDevice(string name, IVfioDriver driver, VfioGroup group, KernelLog log, Device? parent = null)
     {
         Name = name;
+        Parent = parent;
         _driver = driver;
         Group = group;
         _log = log;
@@ -57,8 +60,20 @@ public sealed class VfioDevice
     /// <summary>Name for reports, and by which its group finds it.</summary>
     public string Name { get; }
 
+    /// <summary>Name in the tree: a UUID, or the address of a PCI function.</summary>
+    public string DeviceName => Parent?.Name ?? Name;
+
     /// <summary>The device's group.</summary>
     public VfioGroup Group { get; }
+
+    /// <summary>Its driver.</summary>
+    public IVfioDriver Driver => _driver;
+
+    /// <summary>The device that it stands for in the tree; null if it has no node.</summary>
+    public Device? Parent { get; }
+
+    /// <summary>The device's node, while it is offered.</summary>
+    internal Device? Node { get; set; }
 
     /// <summary>Number of open device files.</summary>
     public int OpenCount => _openCount.Peek;
@@ -69,8 +84,8 @@ public sealed class VfioDevice
     /// <summary>How often the driver was asked to open more than to close; 0 or 1 (I31).</summary>
     public int DriverOpens { get; private set; }
 
-    /// <summary>References to the captured VM that the driver holds itself, for observers (I18).</summary>
-    public int DriverReferences => _driver.MachineReferences;
+    /// <summary>The VM that the driver holds a reference to beside that of the open device, for observers (I18); null if none.</summary>
+    public VirtualMachine? DriverMachine => _driver.HeldMachine;
 
     /// <summary>Whether dev_set->lock is held, for observers.</summary>
     public bool IsChanging => SetLock.IsHeld;
@@ -109,6 +124,7 @@ public sealed class VfioDevice
             if (_log.IsRead)
                 _log.Write(LogLevel.Warning, Name, $"device is still in use, task {task} is blocked until it is released");
         }
+        await Group.LeaveAsync(task);
     }
 
     /// <summary>User space unmaps a range: the driver is told if the device has pinned anything.</summary>
@@ -162,7 +178,7 @@ public sealed class VfioDevice
         Errno error = await AddUserAsync(task, group.Iommufd, throughGroup: true);
         if (error == Errno.Ok && group.Iommufd is not null && ReadOpens(task) == 1)
         {
-            error = await _use.Read(task, this, VfioGuards.Opens).Access!.ChangeAsync(task, group.Iommufd.Compatible);
+            error = await ChangeSpaceAsync(task, _use.Read(task, this, VfioGuards.Opens).Access!, group.Iommufd.Compatible);
             if (error != Errno.Ok)
                 await RemoveUserAsync(task);
         }
@@ -196,9 +212,26 @@ public sealed class VfioDevice
     internal async ValueTask<Errno> AttachAsync(KernelTask task, Ioas? space)
     {
         await SetLock.LockAsync(task);
-        Errno error = _use.Read(task, this, VfioGuards.Opens).Access is { } access ? await access.ChangeAsync(task, space) : Errno.EINVAL;
+        Errno error = _use.Read(task, this, VfioGuards.Opens).Access is { } access ? await ChangeSpaceAsync(task, access, space) : Errno.EINVAL;
         SetLock.Unlock(task);
         return error;
+    }
+
+    // A physical device goes first, and back to the space that it had if it cannot go to the new one.
+    private async ValueTask<Errno> ChangeSpaceAsync(KernelTask task, IoasAccess access, Ioas? space)
+    {
+        if (Group.Dma is { } dma)
+        {
+            if (space is null)
+                await dma.BlockAsync(task);
+            else if (await dma.AttachAsync(task, space) is var error && error != Errno.Ok)
+            {
+                if (access.Space is { } before)
+                    await dma.AttachAsync(task, before);
+                return error;
+            }
+        }
+        return await access.ChangeAsync(task, space);
     }
 
     /// <summary>An open file is closed.</summary>
@@ -230,7 +263,7 @@ public sealed class VfioDevice
             _openCount.Change(task, this, VfioGuards.Opens)++;
             return Errno.Ok;
         }
-        Errno error = iommufd is null ? await UseContainerAsync(task) : UseIommufd(task, throughGroup);
+        Errno error = iommufd is null ? await UseContainerAsync(task) : await UseIommufdAsync(task, iommufd, throughGroup);
         if (error != Errno.Ok)
             return error;
         DeviceUse use = _use.Read(task, this, VfioGuards.Opens);
@@ -269,8 +302,10 @@ public sealed class VfioDevice
         return Errno.Ok;
     }
 
-    private Errno UseIommufd(KernelTask task, bool throughGroup)
+    private async ValueTask<Errno> UseIommufdAsync(KernelTask task, IommuFd iommufd, bool throughGroup)
     {
+        if (Group.Dma is { } dma && await dma.ClaimAsync(task, iommufd) is var error && error != Errno.Ok)
+            return error;
         _use.Write(task, this, VfioGuards.Opens, new DeviceUse(null, null, new IoasAccess(this), KeepsGroupFile: throughGroup && !Group.Behaviour.GroupMayCloseFirst));
         return Errno.Ok;
     }
@@ -280,6 +315,8 @@ public sealed class VfioDevice
         DeviceUse use = _use.Read(task, this, VfioGuards.Opens);
         if (use.Access?.Space is not null)
             await use.Access.ChangeAsync(task, null);
+        if (use.Access is not null && Group.Dma is { } dma)
+            await dma.ReleaseAsync(task);
         await Pins.CloseAsync(task);
         if (use.Iommu is not null)
             await use.Iommu.RemoveListenerAsync(task, this);

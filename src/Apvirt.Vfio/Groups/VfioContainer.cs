@@ -32,7 +32,7 @@ public sealed class VfioContainer
     /// <summary>VFIO_SET_IOMMU.</summary>
     /// <param name="task">The task.</param>
     /// <param name="version">1 or 2.</param>
-    /// <returns>EINVAL without groups or if one is set, ENODEV for a driver that there is not.</returns>
+    /// <returns>EINVAL without groups or if one is set, ENODEV for a driver that there is not, EIO if a device cannot be attached.</returns>
     public async ValueTask<Errno> SetIommuAsync(KernelTask task, int version)
     {
         await Lock.LockWriteAsync(task);
@@ -40,9 +40,30 @@ public sealed class VfioContainer
             : version is not (1 or 2) ? Errno.ENODEV
             : Errno.Ok;
         if (error == Errno.Ok)
-            _iommu.Write(task, this, VfioGuards.Container, new Type1Iommu(version, _behaviour));
+        {
+            Type1Iommu iommu = new(version, _behaviour);
+            error = await AttachGroupsAsync(task, iommu);
+            if (error == Errno.Ok)
+                _iommu.Write(task, this, VfioGuards.Container, iommu);
+        }
         Lock.UnlockWrite(task);
         return error;
+    }
+
+    // All or none.
+    private async ValueTask<Errno> AttachGroupsAsync(KernelTask task, Type1Iommu iommu)
+    {
+        VfioGroup[] physical = [.. _groups.Read(task, this, VfioGuards.Container).Where(group => group.Dma is not null)];
+        for (int i = 0; i < physical.Length; i++)
+        {
+            Errno error = await physical[i].Dma!.AttachAsync(task, iommu);
+            if (error == Errno.Ok)
+                continue;
+            while (--i >= 0)
+                await physical[i].Dma!.BlockAsync(task);
+            return error;
+        }
+        return Errno.Ok;
     }
 
     /// <summary>Maps a range.</summary>
@@ -76,11 +97,22 @@ public sealed class VfioContainer
         await Lock.LockWriteAsync(task);
         List<VfioGroup> groups = _groups.Change(task, this, VfioGuards.Container);
         Errno error = groups.Exists(other => (other.Kind == GroupKind.NoIommu) != (group.Kind == GroupKind.NoIommu)) ? Errno.EPERM
-            : group.Kind == GroupKind.Physical ? group.ClaimDma()
-            : Errno.Ok;
+            : group.Dma is null ? Errno.Ok
+            : await JoinAsync(task, group.Dma);
         if (error == Errno.Ok)
             groups.Add(group);
         Lock.UnlockWrite(task);
+        return error;
+    }
+
+    private async ValueTask<Errno> JoinAsync(KernelTask task, DmaOwnership dma)
+    {
+        Errno error = await dma.ClaimAsync(task, this);
+        if (error != Errno.Ok || _iommu.Read(task, this, VfioGuards.Container) is not { } iommu)
+            return error;
+        error = await dma.AttachAsync(task, iommu);
+        if (error != Errno.Ok)
+            await dma.ReleaseAsync(task);
         return error;
     }
 
@@ -90,8 +122,8 @@ public sealed class VfioContainer
         await Lock.LockWriteAsync(task);
         List<VfioGroup> groups = _groups.Change(task, this, VfioGuards.Container);
         groups.Remove(group);
-        if (group.Kind == GroupKind.Physical)
-            group.ReleaseDma();
+        if (group.Dma is not null)
+            await group.Dma.ReleaseAsync(task);
         if (groups.Count == 0)
             _iommu.Write(task, this, VfioGuards.Container, null);
         Lock.UnlockWrite(task);

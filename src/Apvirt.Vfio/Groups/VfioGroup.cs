@@ -23,6 +23,18 @@ public enum GroupKind
     NoIommu,
 }
 
+/// <summary>What VFIO_GROUP_GET_STATUS tells.</summary>
+[Flags]
+public enum GroupStatus
+{
+    /// <summary>Nothing.</summary>
+    None = 0,
+    /// <summary>No driver of the host uses a device of the group.</summary>
+    Viable = 1,
+    /// <summary>The group has a container or an iommufd.</summary>
+    ContainerSet = 2,
+}
+
 /// <summary>What a group is used for.</summary>
 /// <param name="IsOpen">Whether its file is open, or kept by open devices.</param>
 /// <param name="References">To the file: its descriptor, and devices that are open through it.</param>
@@ -39,16 +51,31 @@ internal readonly record struct GroupState(bool IsOpen, int References, VfioCont
 /// </remarks>
 public sealed class VfioGroup : SysfsDirectory, IKvmFile
 {
+    private const uint StatusBytes = 8;
+
     internal static readonly LockClass GroupClass = new("group_lock", LockKind.Mutex);
     internal static readonly LockClass ListClass = new("group.device_lock", LockKind.Mutex);
     internal static readonly LockClass ReferenceClass = new("kvm_ref_lock", LockKind.Spin);
 
-    private static readonly AttributeTable Table = new(
+    private static readonly SysfsAttribute ReservedRegions = new SysfsAttribute<VfioGroup>("reserved_regions", (_, _) => { });
+
+    private static readonly AttributeTable WithoutIommu = new(
     [
         new SysfsAttribute<VfioGroup>("name", (_, text) => text.Append("vfio-noiommu\n"u8)),
-        new SysfsAttribute<VfioGroup>("reserved_regions", (_, _) => { }),
+        ReservedRegions,
         new SysfsAttribute<VfioGroup>("type", (_, text) => text.Append("unknown\n"u8), SysfsMode.ReadWrite),
     ]);
+
+    private static readonly AttributeTable WithIommu = new(
+    [
+        ReservedRegions,
+        new SysfsAttribute<VfioGroup>("type", (_, text) => text.Append("DMA-FQ\n"u8), SysfsMode.ReadWrite),
+    ]);
+
+    private readonly VfioGroups _groups;
+    private readonly DeviceModel _model;
+    private Device? _node;
+    private int _drivers;
 
     // group_lock, L7. Guards _state.
     internal KernelMutex Lock { get; } = new(GroupClass);
@@ -65,13 +92,15 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
 
     private Guarded<VirtualMachine?> _kvm;
 
-    internal VfioGroup(SysfsDirectory parent, int number, Device device, GroupKind kind, VfioBehaviour behaviour)
+    internal VfioGroup(SysfsDirectory parent, int number, DeviceModel model, GroupKind kind, VfioGroups groups)
         : base(number.ToString(CultureInfo.InvariantCulture), parent)
     {
         Number = number;
         Kind = kind;
-        Behaviour = behaviour;
-        AddDirectory("devices").AddLink(device.Name, device);
+        _groups = groups;
+        _model = model;
+        Dma = kind == GroupKind.Physical ? new DmaOwnership($"group {number}") : null;
+        Members = AddDirectory("devices");
     }
 
     /// <summary>Number of the group: /dev/vfio/N.</summary>
@@ -81,10 +110,13 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     public GroupKind Kind { get; }
 
     /// <summary>What is done otherwise than it should be.</summary>
-    internal VfioBehaviour Behaviour { get; }
+    internal VfioBehaviour Behaviour => _groups.Behaviour;
 
-    /// <summary>How often the DMA of a physical group was claimed and not given back; 0 or 1.</summary>
-    public int DmaClaims { get; private set; }
+    /// <summary>Whose the DMA of its devices is; null for a group without an IOMMU.</summary>
+    public DmaOwnership? Dma { get; }
+
+    /// <summary>The links to its devices, whatever driver they have.</summary>
+    internal SysfsDirectory Members { get; }
 
     /// <summary>Whether the file is open, or kept by open devices; for observers.</summary>
     public bool IsOpen => _state.Peek.IsOpen;
@@ -105,7 +137,7 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     public VirtualMachine? Kvm => _kvm.Peek;
 
     /// <inheritdoc/>
-    public override AttributeTable Attributes => Table;
+    public override AttributeTable Attributes => Kind == GroupKind.Physical ? WithIommu : WithoutIommu;
 
     /// <summary>Opens /dev/vfio/N.</summary>
     /// <param name="task">The task.</param>
@@ -187,6 +219,24 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
         return error;
     }
 
+    /// <summary>VFIO_GROUP_GET_STATUS.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="argumentSize">Bytes that the caller has room for.</param>
+    /// <returns>EINVAL without room, ENODEV without devices.</returns>
+    public async ValueTask<(Errno Error, GroupStatus Status)> GetStatusAsync(KernelTask task, uint argumentSize)
+    {
+        if (argumentSize < StatusBytes)
+            return (Errno.EINVAL, GroupStatus.None);
+        await Lock.LockAsync(task);
+        GroupState state = Read(task);
+        Lock.Unlock(task);
+        if (_drivers == 0)
+            return (Errno.ENODEV, GroupStatus.None);
+        return (Errno.Ok,
+            (Dma is null or { IsViable: true } ? GroupStatus.Viable : GroupStatus.None)
+            | (state.Container is not null || state.Iommufd is not null ? GroupStatus.ContainerSet : GroupStatus.None));
+    }
+
     /// <summary>VFIO_GROUP_GET_DEVICE_FD: opens a device of the group.</summary>
     /// <param name="task">The task.</param>
     /// <param name="name">Name of the device.</param>
@@ -227,8 +277,13 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
 
     internal void Write(KernelTask task, GroupState state) => _state.Write(task, this, VfioGuards.Group, state);
 
+    /// <summary>A device can be opened: it is on the list, and the nodes are there.</summary>
     internal async ValueTask AddAsync(KernelTask task, VfioDevice device)
     {
+        if (_drivers++ == 0)
+            _node = _groups.Nodes.AddGroup(_model, Number);
+        if (device.Parent is not null)
+            device.Node = _groups.Nodes.AddDevice(device.Parent);
         await ListLock.LockAsync(task);
         _devices.Change(task, this, VfioGuards.GroupDevices).Add(device);
         ListLock.Unlock(task);
@@ -239,6 +294,15 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
         await ListLock.LockAsync(task);
         _devices.Change(task, this, VfioGuards.GroupDevices).Remove(device);
         ListLock.Unlock(task);
+        if (device.Node is not null)
+            await _groups.Nodes.RemoveDeviceAsync(task, device.Node);
+    }
+
+    /// <summary>A device that was removed is not in use any more; with the last one goes the group's node.</summary>
+    internal async ValueTask LeaveAsync(KernelTask task)
+    {
+        if (--_drivers == 0)
+            await _groups.Nodes.RemoveGroupAsync(task, _node!);
     }
 
     /// <summary>Gives a reference to the file back, with group_lock held; with the last one the file is released.</summary>
@@ -252,14 +316,6 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
             await DetachAsync(task);
         Write(task, Read(task) with { IsOpen = false });
     }
-
-    internal Errno ClaimDma()
-    {
-        DmaClaims++;
-        return Errno.Ok;
-    }
-
-    internal void ReleaseDma() => DmaClaims--;
 
     private async ValueTask DetachAsync(KernelTask task)
     {

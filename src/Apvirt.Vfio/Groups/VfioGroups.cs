@@ -7,49 +7,56 @@ namespace Apvirt.Vfio.Groups;
 public sealed class VfioGroups
 {
     private readonly SysfsDirectory _directory;
+    private readonly SmallestFree _numbers = new();
 
-    // Guards _returned and _next; a leaf.
-    private readonly Lock _gate = new();
-    private readonly SortedSet<int> _returned = [];
-    private int _next;
-
-    /// <summary>Makes an empty set and its directory.</summary>
+    /// <summary>Makes an empty set and its directories.</summary>
     /// <param name="tree">The machine's tree.</param>
     /// <param name="behaviour">What is done otherwise than it should be.</param>
     public VfioGroups(SysfsTree tree, VfioBehaviour? behaviour = null)
     {
         _directory = tree.Kernel.AddDirectory("iommu_groups");
+        Nodes = new VfioNodes(tree);
         Behaviour = behaviour ?? new VfioBehaviour();
     }
 
     /// <summary>What is done otherwise than it should be.</summary>
     public VfioBehaviour Behaviour { get; }
 
+    /// <summary>The device nodes of the groups and their devices.</summary>
+    internal VfioNodes Nodes { get; }
+
     /// <summary>Makes the group of a device, with the links between both.</summary>
     /// <param name="device">The device.</param>
     /// <param name="kind">What stands behind it.</param>
     public VfioGroup Create(Device device, GroupKind kind = GroupKind.Emulated)
     {
-        int number;
-        lock (_gate)
-        {
-            number = _returned.Count > 0 ? _returned.Min : _next++;
-            _returned.Remove(number);
-        }
-        VfioGroup group = new(_directory, number, device, kind, Behaviour);
+        VfioGroup group = new(_directory, _numbers.Take(), device.Model, kind, this);
         _directory.Add(group);
-        device.AddLink("iommu_group", group);
+        Join(group, device);
         return group;
     }
 
-    /// <summary>Removes the group of a device.</summary>
+    /// <summary>Puts one more device into a group: the hardware cannot keep their DMA apart.</summary>
     /// <param name="group">The group.</param>
     /// <param name="device">The device.</param>
-    public void Remove(VfioGroup group, Device device)
+    public static void Join(VfioGroup group, Device device)
+    {
+        group.Members.AddLink(device.Name, device);
+        device.AddLink("iommu_group", group);
+    }
+
+    /// <summary>Takes a device from its group, and with the last one the group.</summary>
+    /// <param name="group">The group.</param>
+    /// <param name="device">The device.</param>
+    /// <returns>Whether the group is gone.</returns>
+    public bool Remove(VfioGroup group, Device device)
     {
         device.Remove("iommu_group");
+        group.Members.Remove(device.Name);
+        if (group.Members.List().Any())
+            return false;
         _directory.Remove(group.Name);
-        lock (_gate)
-            _returned.Add(group.Number);
+        _numbers.Return(group.Number);
+        return true;
     }
 }

@@ -21,6 +21,9 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     public Eventfd? RequestTrigger => _requestTrigger.Peek;
 
     /// <inheritdoc/>
+    public VirtualMachine? HeldMachine => Kvm;
+
+    /// <inheritdoc/>
     public async ValueTask<Errno> OpenDeviceAsync(KernelTask task)
     {
         if (Vfio.Kvm is not { } machine)

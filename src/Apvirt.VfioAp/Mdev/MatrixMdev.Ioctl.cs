@@ -65,6 +65,10 @@ public sealed partial class MatrixMdev
         return argumentSize < InfoBytes || index >= IrqCount ? (Errno.EINVAL, 0, 0) : (Errno.Ok, IrqFlagEventfd, 1u);
     }
 
+    /// <inheritdoc/>
+    public ValueTask<Errno> SetRequestAsync(KernelTask task, Eventfd? eventfd) =>
+        SetIrqsAsync(task, VfioIrqSet.DeviceRequest, eventfd is null ? -1 : 0, _ => (Errno.Ok, eventfd));
+
     /// <summary>VFIO_DEVICE_SET_IRQS: registers, replaces or clears the device-request eventfd.</summary>
     /// <param name="task">The calling task.</param>
     /// <param name="header">The header.</param>

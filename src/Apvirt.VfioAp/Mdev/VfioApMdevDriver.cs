@@ -44,7 +44,7 @@ public sealed class VfioApMdevDriver : MdevDriver
 
     private ValueTask OfferAsync(KernelTask task, MatrixMdev mdev)
     {
-        mdev.Vfio = new VfioDevice($"vfio_ap_mdev {mdev.Name}", mdev, _matrix.Groups.Create(mdev), mdev.Model.Log);
+        mdev.Vfio = new VfioDevice($"vfio_ap_mdev {mdev.Name}", mdev, _matrix.Groups.Create(mdev), mdev.Model.Log, mdev);
         return mdev.Vfio.OfferAsync(task);
     }
 

@@ -7,64 +7,21 @@ using Apvirt.Vfio.Devices;
 
 namespace Apvirt.VfioPci.Vgpu;
 
-/// <summary>The graphics adapter that its vGPUs are parts of: it knows which of them are in use.</summary>
-/// <param name="looksAndTakesAtOnce">Whether looking for another vGPU of a VM and taking its place is one critical section; in 6.12 it is not (F20).</param>
-public sealed class GvtAdapter(bool looksAndTakesAtOnce = true)
-{
-    internal static readonly LockClass GvtClass = new("gvt->lock", LockKind.Mutex);
-
-    // gvt->lock, L32. Guards _attached.
-    internal KernelMutex Lock { get; } = new(GvtClass);
-
-    private Guarded<List<GvtDevice>> _attached = new([]);
-
-    /// <summary>The vGPUs in use, for observers.</summary>
-    public IReadOnlyList<GvtDevice> Attached => _attached.Peek;
-
-    /// <inheritdoc/>
-    public override string ToString() => "graphics adapter";
-
-    internal async ValueTask<Errno> AttachAsync(KernelTask task, GvtDevice device, VirtualMachine machine)
-    {
-        await Lock.LockAsync(task);
-        bool isTaken = _attached.Read(task, this, GvtGuards.Attached).Exists(other => other == device || other.Tracked == machine);
-        if (!looksAndTakesAtOnce)
-        {
-            Lock.Unlock(task);
-            await Lock.LockAsync(task);
-        }
-        if (!isTaken)
-            _attached.Change(task, this, GvtGuards.Attached).Add(device);
-        Lock.Unlock(task);
-        return isTaken ? Errno.EEXIST : Errno.Ok;
-    }
-
-    internal async ValueTask DetachAsync(KernelTask task, GvtDevice device)
-    {
-        await Lock.LockAsync(task);
-        _attached.Change(task, this, GvtGuards.Attached).Remove(device);
-        Lock.Unlock(task);
-    }
-}
-
-/// <summary>The guard table of vGPUs (locking.md §2).</summary>
-public static class GvtGuards
-{
-    /// <summary>The vGPUs in use.</summary>
-    internal static GuardRule<GvtAdapter> Attached { get; } = new("gvt attached vGPUs", write: [new(GvtAdapter.GvtClass, gvt => gvt.Lock)]);
-
-    /// <summary>All rules.</summary>
-    public static IReadOnlyList<GuardRule> All { get; } = [Attached];
-}
-
 /// <summary>
 /// A vGPU, which needs a VM, one to each VM, and tracks the pages of the VM that it was opened with (vfio.md §11, M088 to
 /// M091).
 /// </summary>
+/// <remarks>Lock order: dev_set->lock, then gvt->lock, or vgpu cache_lock, then the lock of the address space.</remarks>
+/// <param name="name">Name for reports.</param>
 /// <param name="adapter">The adapter.</param>
-public sealed class GvtDevice(GvtAdapter adapter) : IVfioDriver
+public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
 {
-    private readonly Dictionary<ulong, ulong> _cache = [];
+    internal static readonly LockClass CacheClass = new("vgpu cache_lock", LockKind.Mutex);
+
+    // vgpu cache_lock, L32. Guards _cache.
+    internal KernelMutex CacheLock { get; } = new(CacheClass);
+
+    private Guarded<HashSet<ulong>> _cache = new([]);
 
     /// <summary>The registered device; to be set before it is offered.</summary>
     public VfioDevice Device { get; set; } = null!;
@@ -76,10 +33,13 @@ public sealed class GvtDevice(GvtAdapter adapter) : IVfioDriver
     public VirtualMachine? Tracked { get; private set; }
 
     /// <inheritdoc/>
-    public int MachineReferences => Tracked is null ? 0 : 1;
+    public VirtualMachine? HeldMachine => Tracked;
 
-    /// <summary>Pages in the cache of DMA mappings.</summary>
-    public int CachedPages => _cache.Count;
+    /// <summary>Pages in the cache of DMA mappings, for observers.</summary>
+    public int CachedPages => _cache.Peek.Count;
+
+    /// <inheritdoc/>
+    public override string ToString() => name;
 
     /// <inheritdoc/>
     public async ValueTask<Errno> OpenDeviceAsync(KernelTask task)
@@ -102,8 +62,7 @@ public sealed class GvtDevice(GvtAdapter adapter) : IVfioDriver
     /// <inheritdoc/>
     public async ValueTask CloseDeviceAsync(KernelTask task)
     {
-        foreach (ulong iova in _cache.Keys.ToArray())
-            await UnpinAsync(task, iova);
+        await ForgetAsync(task, 0, ulong.MaxValue);
         await adapter.DetachAsync(task, this);
         VirtualMachine tracked = Tracked!;
         Tracked = null;
@@ -113,30 +72,31 @@ public sealed class GvtDevice(GvtAdapter adapter) : IVfioDriver
     /// <summary>The guest's driver uses a page: it is pinned and remembered.</summary>
     /// <param name="task">The task.</param>
     /// <param name="iova">An address in the page.</param>
-    /// <returns>What pinning answers.</returns>
+    /// <returns>EINVAL while the device is closed, else what pinning answers.</returns>
     public async ValueTask<Errno> MapPageAsync(KernelTask task, ulong iova)
     {
-        if (_cache.ContainsKey(iova))
-            return Errno.Ok;
-        Errno error = await Device.Pins.PinAsync(task, iova);
+        await CacheLock.LockAsync(task);
+        Errno error = _cache.Read(task, this, GvtGuards.Cache).Contains(iova) ? Errno.Ok : await Device.Pins.PinAsync(task, iova);
         if (error == Errno.Ok)
-            _cache[iova] = iova;
+            _cache.Change(task, this, GvtGuards.Cache).Add(iova);
+        CacheLock.Unlock(task);
         return error;
     }
 
     /// <inheritdoc/>
-    public async ValueTask DmaUnmapAsync(KernelTask task, ulong iova, ulong length)
-    {
-        foreach (ulong page in _cache.Keys.Where(page => page >= iova && page - iova < length).ToArray())
-            await UnpinAsync(task, page);
-    }
+    public ValueTask DmaUnmapAsync(KernelTask task, ulong iova, ulong length) => ForgetAsync(task, iova, length);
 
     /// <inheritdoc/>
     public ValueTask RequestAsync(KernelTask task, int count) => default;
 
-    private ValueTask UnpinAsync(KernelTask task, ulong iova)
+    private async ValueTask ForgetAsync(KernelTask task, ulong iova, ulong length)
     {
-        _cache.Remove(iova);
-        return Device.Pins.UnpinAsync(task, iova);
+        await CacheLock.LockAsync(task);
+        foreach (ulong page in _cache.Read(task, this, GvtGuards.Cache).Where(page => page >= iova && page - iova < length).Order().ToArray())
+        {
+            _cache.Change(task, this, GvtGuards.Cache).Remove(page);
+            await Device.Pins.UnpinAsync(task, page);
+        }
+        CacheLock.Unlock(task);
     }
 }

@@ -53,6 +53,9 @@ public sealed class AdapterInterruptTable
         ForwardingEntry entry = _entries.Read(task, this, ForwardingGuards.Entries)[bit];
         if (entry.Count == 0 || entry.Machine is not { } machine)
             return null;
+        // I37: the entry goes under this lock before the association does, and that keeps the VM.
+        if (machine.References == 0)
+            task.Checks?.Violations.Add(new Violation(ViolationKind.Lifetime, "I37", $"an interrupt is forwarded to VM {machine}, which is destroyed", task.Name));
         machine.Gisa.Pend(task, entry.Subclass);
         return machine;
     }

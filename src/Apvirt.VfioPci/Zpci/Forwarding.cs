@@ -33,22 +33,25 @@ internal static class Forwarding
     private const int BitsOfByte = 8;
 
     /// <summary>Turns it on, with kzdev_lock and kvm->lock held.</summary>
-    /// <returns>EINVAL without a designation or if it is on, ENODEV and ERANGE of the GISA, EIO for memory that is not there, ENOMEM, EIO of the firmware.</returns>
+    /// <returns>EINVAL without a designation or if it is on, ENODEV and ERANGE of the GISA, EIO for memory that is not there, ENOMEM beyond the limit of locked pages or without a free bit, EIO of the firmware.</returns>
     internal static async ValueTask<(Errno Error, ForwardingState State)> EnableAsync(
-        KernelTask task, ZpciFirmware firmware, AdapterInterruptTable table, VirtualMachine machine, uint gisa, ForwardingRequest request, int pagesMax)
+        KernelTask task, ZpciFirmware firmware, AdapterInterruptTable table, VirtualMachine machine, uint gisa, ForwardingRequest request)
     {
+        request = request with { Interrupts = Math.Min(request.Interrupts, firmware.InterruptsMax) };
         Errno error = machine.Gisa.Register(task, request.Subclass, out _);
         if (error != Errno.Ok)
             return (error, default);
         int pages = 0;
         error = PinPages(machine, request, ref pages);
-        if (error == Errno.Ok && pages > pagesMax)
-            error = Errno.ENOMEM;
-        int bit = -1;
         if (error == Errno.Ok)
-            (error, bit) = await EnterAsync(task, firmware, table, machine, gisa, request);
+            error = machine.LockPages(task, pages);
         if (error == Errno.Ok)
-            return (Errno.Ok, new ForwardingState(request.Vector, request.Subclass, bit, pages));
+        {
+            (error, int bit) = await EnterAsync(task, firmware, table, machine, gisa, request);
+            if (error == Errno.Ok)
+                return (Errno.Ok, new ForwardingState(request.Vector, request.Subclass, bit, pages));
+            machine.LockPages(task, -pages);
+        }
         machine.Gisa.Unregister(task, request.Subclass);
         return (error, default);
     }
@@ -77,7 +80,10 @@ internal static class Forwarding
         }
         table.Lock.Unlock(task);
         if (state.IsOn)
+        {
             machine.Gisa.Unregister(task, state.Subclass);
+            machine.LockPages(task, -state.Pages);
+        }
         return Errno.Ok;
     }
 

@@ -28,16 +28,24 @@ public enum ZpciStep
 
 /// <summary>The firmware of one PCI function of an IBM Z machine: its handle, and who may interpret its instructions (zpci.md §1).</summary>
 /// <param name="fid">Number of the function.</param>
-public sealed class ZpciFirmware(uint fid)
+/// <param name="number">Tells its handles from those of the other functions of the machine, below 65536.</param>
+/// <param name="canInterpret">Whether the machine can interpret a guest's instructions.</param>
+public sealed class ZpciFirmware(uint fid, uint number, bool canInterpret = true)
 {
     private const uint EnabledBit = 0x80000000;
-    private const uint Generation = 0x100;
+    private const uint Generation = 0x10000;
 
-    private readonly HashSet<ZpciStep> _faults = [];
-    private uint _handle = fid & 0xff;
+    private readonly Dictionary<ZpciStep, int> _faults = [];
+    private uint _handle = number & (Generation - 1);
 
     /// <summary>Number of the function.</summary>
     public uint Fid => fid;
+
+    /// <summary>Whether the machine can interpret a guest's instructions.</summary>
+    public bool CanInterpret => canInterpret;
+
+    /// <summary>The most interrupts that the function has.</summary>
+    public int InterruptsMax { get; init; } = 256;
 
     /// <summary>The handle; another one after each enabling and disabling.</summary>
     public uint Handle => _handle;
@@ -51,14 +59,18 @@ public sealed class ZpciFirmware(uint fid)
     /// <summary>Translation tables that are registered; 0 or 1 (I38).</summary>
     public int Translations { get; private set; }
 
-    /// <summary>Lets a step fail once.</summary>
+    /// <summary>Lets a step fail.</summary>
     /// <param name="step">The step.</param>
-    public void Inject(ZpciStep step) => _faults.Add(step);
+    /// <param name="times">How often.</param>
+    public void Inject(ZpciStep step, int times = 1) => _faults[step] = times;
 
     internal bool Fails(KernelTask task, ZpciStep step)
     {
         Touches(task);
-        return _faults.Remove(step);
+        if (!_faults.TryGetValue(step, out int times) || times == 0)
+            return false;
+        _faults[step] = times - 1;
+        return true;
     }
 
     /// <summary>Enables the function for a GISA.</summary>
@@ -84,11 +96,12 @@ public sealed class ZpciFirmware(uint fid)
         return Errno.Ok;
     }
 
+    /// <summary>Registers a table of translations. A function that is not enabled has none, which is no error: it is to be recovered.</summary>
     internal Errno RegisterTranslation(KernelTask task)
     {
         if (Fails(task, ZpciStep.RegisterTranslation))
             return Errno.EIO;
-        Translations++;
+        Translations += IsEnabled ? 1 : 0;
         return Errno.Ok;
     }
 
@@ -98,7 +111,7 @@ public sealed class ZpciFirmware(uint fid)
         Translations--;
     }
 
-    private void Touches(KernelTask task)
+    internal void Touches(KernelTask task)
     {
         if (task.HasPoints)
             task.Runtime.Touched($"firmware of function {fid:x}", isWrite: true);

@@ -45,7 +45,7 @@ public sealed class ControlTests : IDisposable
     {
         using Process up = Up("--name", "default");
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(_folder, "run", "default.sock")));
-        Assert.StartsWith("GUEST  VCPUS  MEMORY    QUEUES  MDEV\ng1     1      4096 MiB  4       11111111", Ask("guest", "list").Out, StringComparison.Ordinal);
+        Assert.StartsWith("GUEST  VCPUS  MEMORY    QUEUES  DEVICES\ng1     1      4096 MiB  4       11111111", Ask("guest", "list").Out, StringComparison.Ordinal);
         Assert.Equal((0, "", ""), Ask("guest", "stop", "g2"));
         (int status, _, string error) = Ask("guest", "start", "g9", "--mdev", "G1");
         Assert.Equal((1, "EBUSY: Device or resource busy\n"), (status, error));

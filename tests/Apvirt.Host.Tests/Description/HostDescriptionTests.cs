@@ -1,5 +1,6 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Host.Description;
+using Apvirt.VfioPci.Pci;
 using Apvirt.Host.Machines;
 using Apvirt.Host.Tests.Machines;
 using Apvirt.Kernel.Runtime;
@@ -28,7 +29,7 @@ public sealed class HostDescriptionTests
         Assert.Equal(host.Domains, host.ControlDomains);
         Assert.Equal(["G1", "G2", "G3"], host.Mdevs.Select(m => m.Alias));
         Assert.Equal([5, 6], host.Mdevs[0].Adapters.ToList());
-        Assert.Equal("33333333-3333-4333-8333-333333333333", host.Guests[2].Mdev);
+        Assert.Equal("33333333-3333-4333-8333-333333333333", host.Guests[2].Devices.Single());
     }
 
     [Theory]
@@ -49,7 +50,7 @@ public sealed class HostDescriptionTests
         Assert.Equal(description.Adapters.Select(a => a.Type), again!.Adapters.Select(a => a.Type));
         Assert.Equal(description.Domains, again.Domains);
         Assert.Equal(description.Mdevs, again.Mdevs);
-        Assert.Equal(description.Guests.OrderBy(g => g.Name, StringComparer.Ordinal), again.Guests);
+        Assert.Equivalent(description.Guests.OrderBy(g => g.Name, StringComparer.Ordinal), again.Guests, strict: true);
     }
 
     [Fact]
@@ -70,14 +71,22 @@ public sealed class HostDescriptionTests
                 ControlDomains = ApMask.Of(Enumerable.Range(0, random.Below(9)).Select(_ => random.Below(256))),
                 ApMaskText = "+1,2".Replace(",2", ",+2", StringComparison.Ordinal),
                 Mdevs = [new MdevDescription("62177883-f1bb-47f0-914d-32a22e3a8804", "a: b", ApMask.Of(random.Below(256)), ApMask.None, ApMask.Of(3))],
-                Guests = [new GuestDescription { Name = "true", Mdev = "62177883-f1bb-47f0-914d-32a22e3a8804", Vcpus = 3, Gisa = false, MemoryBytes = 1 << 20 }],
+                PciFunctions =
+                [
+                    new PciFunctionSetup(0x104, PciFunctionType.Find("roce")!) { Uid = 0x1001, Pchid = 0x1c0, Vfn = 2, Port = 2, InterruptsMax = 64, IommuGroup = "a b", IsForGuests = true },
+                    new PciFunctionSetup(0x200, PciFunctionType.Find("gpu")!) { Uid = 0x2000 },
+                ],
+                Vgpus = [new VgpuDescription("6e5ae7a4-9ee2-4d1e-8b12-7f2f9d3c0001", "picture", "2000:00:00.0")],
+                Guests = [new GuestDescription { Name = "true", Devices = ["62177883-f1bb-47f0-914d-32a22e3a8804", "1001:00:00.0", "6e5ae7a4-9ee2-4d1e-8b12-7f2f9d3c0001"], Vcpus = 3, Gisa = false, MemoryBytes = 1 << 20 }],
             };
             Assert.Empty(HostDescriptionReader.Read("w", HostDescriptionWriter.Write(host), out HostDescription? again));
             Assert.Equal(host.Machine, again!.Machine);
             Assert.Equal(host.Adapters, again.Adapters);
             Assert.Equal((host.Domains, host.ControlDomains, host.ApMaskText), (again.Domains, again.ControlDomains, again.ApMaskText));
             Assert.Equal(host.Mdevs, again.Mdevs);
-            Assert.Equal(host.Guests, again.Guests);
+            Assert.Equal(host.PciFunctions, again.PciFunctions);
+            Assert.Equal(host.Vgpus, again.Vgpus);
+            Assert.Equivalent(host.Guests, again.Guests, strict: true);
         }
     }
 

@@ -43,13 +43,13 @@ public sealed class ExplainerTests
             Assert.Equal(Errno.Ok, Write($"/sys/devices/vfio_ap/matrix/{M}/assign_domain", domain.ToString()));
     }
 
-    private void Start() => Assert.Equal(Errno.Ok, _runtime.Drive(_host.Guests.StartAsync(_task, "g", M, new GuestOptions())));
+    private void Start() => Assert.Equal(Errno.Ok, _runtime.Drive(_host.Guests.StartAsync(_task, "g", [M], new GuestOptions())));
 
     private Explanation? Explain(string subject)
     {
         TreeSource source = new(_host.Tree, (path, text) => _runtime.Drive(_host.Tree.ReadAsync(_task, path, text)));
         Dictionary<string, IReadOnlyList<string>> guests = _host.Guests.List().ToDictionary(
-            g => g.Name, IReadOnlyList<string> (g) => [.. g.Devices.Select(d => d.Name)], StringComparer.Ordinal);
+            g => g.Name, IReadOnlyList<string> (g) => [.. g.Devices.Select(d => d.DeviceName)], StringComparer.Ordinal);
         return new Explainer(ApSysfs.Read(source)!, new Dictionary<string, string>(StringComparer.Ordinal) { [M] = "M" }, guests).Explain(subject);
     }
 

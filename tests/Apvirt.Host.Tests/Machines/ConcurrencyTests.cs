@@ -50,7 +50,7 @@ public sealed class ConcurrencyTests
                     await Write("/sys/bus/ap/apmask", $"{(random.Below(3) == 0 ? '+' : '-')}{1 + random.Below(3)}");
                     break;
                 case 5:
-                    await host.Guests.StartAsync(task, $"g{which}", Uuids[random.Below(3)], new GuestOptions());
+                    await host.Guests.StartAsync(task, $"g{which}", [Uuids[random.Below(3)]], new GuestOptions());
                     break;
                 case 6:
                     await host.Guests.StopAsync(task, $"g{which}");

@@ -20,7 +20,7 @@ public sealed class BlockedCallersTests : IDisposable
     {
         Assert.Equal(Errno.Ok, _host.Write($"{_host.Types}/create", MountedHost.M));
         Assert.Equal(Errno.Ok, _host.Write(_host.Mdev("assign_adapter"), "4"));
-        Assert.Equal(Errno.Ok, MountedHost.Wait(_host.Host.Guests.StartAsync(_host.Task, "g", MountedHost.M, new GuestOptions { RegistersRequest = false })));
+        Assert.Equal(Errno.Ok, MountedHost.Wait(_host.Host.Guests.StartAsync(_host.Task, "g", [MountedHost.M], new GuestOptions { RegistersRequest = false })));
     }
 
     private static void Until(Func<bool> condition) => Assert.True(SpinWait.SpinUntil(condition, Soon));

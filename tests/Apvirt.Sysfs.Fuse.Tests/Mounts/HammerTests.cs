@@ -126,7 +126,7 @@ public sealed class HammerTests
         Kernel.Tasks.KernelTask task = host.Runtime.CreateTask("manager");
         string guest = $"g{random.Next(3)}";
         Errno error = random.Next(2) == 0
-            ? MountedHost.Wait(host.Host.Guests.StartAsync(task, guest, Uuids[random.Next(Uuids.Length)], new GuestOptions()))
+            ? MountedHost.Wait(host.Host.Guests.StartAsync(task, guest, [Uuids[random.Next(Uuids.Length)]], new GuestOptions()))
             : MountedHost.Wait(host.Host.Guests.StopAsync(task, guest));
         if (error is not (Errno.Ok or Errno.ENODEV or Errno.EBUSY or Errno.EPERM))
             wrong.Add($"guest {guest}: {error}");

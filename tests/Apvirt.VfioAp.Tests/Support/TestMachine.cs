@@ -78,7 +78,7 @@ internal sealed class TestMachine
     internal Errno Unbind(string queue) => Write("/sys/bus/ap/drivers/vfio_ap/unbind", queue);
 
     internal Errno Start(string guest = "g", string uuid = M, GuestOptions? options = null) =>
-        Runtime.Drive(Host.Guests.StartAsync(Task, guest, uuid, options ?? new GuestOptions()));
+        Runtime.Drive(Host.Guests.StartAsync(Task, guest, [uuid], options ?? new GuestOptions()));
 
     internal Errno Stop(string guest = "g") => Runtime.Drive(Host.Guests.StopAsync(Task, guest));
 

@@ -1,4 +1,5 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Vfio.Mdev;
 using Apvirt.VfioAp.Mdev;
 
 namespace Apvirt.Host.Checks.Invariants;
@@ -77,9 +78,13 @@ internal sealed class Instances() : Invariant("I39", "available and existing ins
 
     public override void Check(InvariantContext context)
     {
-        int exist = context.Host.MdevBus.Devices().Length;
-        if (context.Host.VfioAp.Parent.AvailableInstances + exist != context.Host.VfioAp.Parent.MaxInstances)
-            context.Report($"{exist} mdevs exist and {context.Host.VfioAp.Parent.AvailableInstances} more can be made", finding: null);
+        MdevDevice[] mdevs = [.. context.Host.MdevBus.Devices().OfType<MdevDevice>()];
+        foreach (MdevParent parent in mdevs.Select(mdev => mdev.Type.Parent).Append(context.Host.VfioAp.Parent).Distinct())
+        {
+            int exist = mdevs.Count(mdev => mdev.Type.Parent == parent);
+            if (parent.AvailableInstances + exist != parent.MaxInstances)
+                context.Report($"{exist} mdevs of {parent.Device.Name} exist and {parent.AvailableInstances} more can be made", finding: null);
+        }
     }
 }
 

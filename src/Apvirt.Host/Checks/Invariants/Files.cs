@@ -2,7 +2,6 @@ using Apvirt.Ap.Profiles;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
 using Apvirt.Vfio.Groups;
-using Apvirt.VfioAp.Mdev;
 
 namespace Apvirt.Host.Checks.Invariants;
 
@@ -15,9 +14,8 @@ internal sealed class ImmutableKvm() : Invariant("I17", "an open device keeps it
 
     public override void Check(InvariantContext context)
     {
-        foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs.Where(m => m.IsOffered))
+        foreach (VfioDevice device in context.Host.VfioDevices)
         {
-            VfioDevice device = mdev.Vfio;
             if (device.OpenCount == 0)
             {
                 _seen.Remove(device);
@@ -37,10 +35,10 @@ internal sealed class DriverOpens() : Invariant("I31", "the driver has a device 
 
     public override void Check(InvariantContext context)
     {
-        foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs.Where(m => m.IsOffered && !m.Vfio.IsChanging))
+        foreach (VfioDevice device in context.Host.VfioDevices.Where(device => !device.IsChanging))
         {
-            if (mdev.Vfio.DriverOpens != (mdev.Vfio.OpenCount > 0 ? 1 : 0))
-                context.Report($"{mdev.Vfio.Name} has {mdev.Vfio.OpenCount} open files, and its driver has been asked {mdev.Vfio.DriverOpens} times more to open than to close", finding: null);
+            if (device.DriverOpens != (device.OpenCount > 0 ? 1 : 0))
+                context.Report($"{device.Name} has {device.OpenCount} open files, and its driver has been asked {device.DriverOpens} times more to open than to close", finding: null);
         }
     }
 }
@@ -52,7 +50,7 @@ internal sealed class GroupUse() : Invariant("I32", "the group's file and direct
 
     public override void Check(InvariantContext context)
     {
-        foreach (VfioGroup group in context.Host.VfioAp.Matrix.Mdevs.Where(m => m.IsOffered).Select(m => m.Vfio.Group).Where(g => !g.IsChanging))
+        foreach (VfioGroup group in context.Host.VfioDevices.Select(device => device.Group).Where(group => !group.IsChanging))
         {
             if (group.IsOpen && group.DirectOpens > 0)
                 context.Report($"the file of group {group.Number} is open and {group.DirectOpens} devices of it are in direct use", finding: null);

@@ -9,21 +9,16 @@ using Apvirt.VfioAp.Queues;
 
 namespace Apvirt.Host.Checks.Invariants;
 
-/// <summary>I18: references to a VM are those of its file, of open devices and of attached mdevs.</summary>
+/// <summary>I18: references to a VM are those of its file, of open devices and of their drivers.</summary>
 internal sealed class ReferenceAccounting() : Invariant("I18", "references to a VM add up", CheckPoint.Rest)
 {
-    public override IReadOnlyList<string> DependsOn => ["mdev.kvm", "device.open_count, device.kvm"];
+    public override IReadOnlyList<string> DependsOn => ["mdev.kvm", "device.open_count, device.kvm", "zdev.kzdev, zdev.gisa, kzdev.fib", "gvt attached vGPUs"];
 
     public override void Check(InvariantContext context)
     {
         foreach (GuestProcess guest in context.Host.Guests.List())
         {
-            int expected = (guest.HasVm ? 1 : 0)
-                + context.Host.VfioAp.Matrix.Mdevs.Count(m => m.IsOffered && m.Vfio.Kvm == guest.Machine)
-                + context.Host.VfioAp.Matrix.Mdevs.Count(m => m.Kvm == guest.Machine)
-                + guest.Files.Select(file => file.Device).Distinct()
-                    .Where(device => device.Kvm == guest.Machine && !context.Host.VfioAp.Matrix.Mdevs.Any(m => m.IsOffered && m.Vfio == device))
-                    .Sum(device => 1 + device.DriverReferences);
+            int expected = VmReference.Of(context.Host, guest).Sum(reference => reference.Count);
             if (guest.Machine.References != expected)
                 context.Report($"VM {guest.Name} has {guest.Machine.References} references, expected {expected}", Quirk.SecondBindDropsVm);
         }
