@@ -1,0 +1,208 @@
+using Apvirt.Host.Guests;
+using Apvirt.Kernel;
+using Apvirt.VfioPci.Pci;
+
+namespace Apvirt.VfioPci.Tests;
+
+/// <summary>PCI functions in the tree, their drivers, and what happens to a guest when one goes (issue 6; vfio.md §2, §3).</summary>
+public sealed class PciBusTests
+{
+    private const string Devices = "/sys/bus/pci/devices/";
+
+    private readonly PciHost _h = new();
+
+    // Forms as Documentation/arch/s390/pci.rst and IBM's "Displaying PCIe information" give them.
+    [Theory]
+    [InlineData("function_id", "0x00000104\n")]
+    [InlineData("pchid", "0x01c0\n")]
+    [InlineData("pfgid", "0x02\n")]
+    [InlineData("vfn", "0x0003\n")]
+    [InlineData("uid", "0x1000\n")]
+    [InlineData("uid_is_unique", "1\n")]
+    [InlineData("pfip/segment0", "0x01\n")]
+    [InlineData("pfip/segment3", "0x04\n")]
+    [InlineData("vendor", "0x15b3\n")]
+    [InlineData("class", "0x020000\n")]
+    [InlineData("driver_override", "vfio-pci\n")]
+    public void A_function_tells_what_the_firmware_knows(string attribute, string expected) => Assert.Equal(expected, _h.Read($"{Devices}{PciHost.Roce}/{attribute}"));
+
+    [Fact]
+    public void Domains_are_uids_only_if_every_function_has_one_of_its_own()
+    {
+        Assert.Equal([PciHost.Roce, PciHost.Disk, PciHost.Gpu], _h.List(Devices));
+        PciHost other = new([PciHost.Usual[0], PciHost.Usual[1] with { Uid = 0 }]);
+        Assert.Equal(["0000:00:00.0", "0001:00:00.0"], other.List(Devices));
+        Assert.Equal("0\n", other.Read($"{Devices}0000:00:00.0/uid_is_unique"));
+        PciHost twice = new([PciHost.Usual[0], PciHost.Usual[1] with { Uid = 0x1000 }]);
+        Assert.Equal(["0000:00:00.0", "0001:00:00.0"], twice.List(Devices));
+    }
+
+    [Fact]
+    public void The_handle_changes_whenever_a_guest_takes_the_function_and_gives_it_back()
+    {
+        string before = _h.Read($"{Devices}{PciHost.Roce}/function_handle");
+        Assert.Equal(Errno.Ok, _h.Start("g", PciHost.Roce));
+        string during = _h.Read($"{Devices}{PciHost.Roce}/function_handle");
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        Assert.Equal(3, new[] { before, during, _h.Read($"{Devices}{PciHost.Roce}/function_handle") }.Distinct().Count());
+        _h.AssertClean();
+    }
+
+    [Fact]
+    public void A_function_goes_to_vfio_and_back_by_its_override()
+    {
+        string device = Devices + PciHost.Disk;
+        Assert.Equal("nvme", _h.Function(PciHost.Disk).Driver!.Name);
+        Assert.Equal(Errno.ENODEV, _h.Start("g", PciHost.Disk));
+        Assert.Equal(Errno.ENODEV, _h.Write("/sys/bus/pci/drivers/vfio-pci/bind", PciHost.Disk));
+        Assert.Equal(Errno.Ok, _h.Write($"{device}/driver_override", "vfio-pci\n"));
+        // Without unbinding nothing happens.
+        Assert.Equal(Errno.Ok, _h.Write("/sys/bus/pci/drivers_probe", PciHost.Disk));
+        Assert.Equal("nvme", _h.Function(PciHost.Disk).Driver!.Name);
+        Assert.Equal(Errno.EBUSY, _h.Write("/sys/bus/pci/drivers/vfio-pci/bind", PciHost.Disk));
+        Assert.Equal(Errno.Ok, _h.Write($"{device}/driver/unbind", PciHost.Disk));
+        Assert.Equal(Errno.Ok, _h.Write("/sys/bus/pci/drivers_probe", PciHost.Disk));
+        Assert.Equal("vfio-pci", _h.Function(PciHost.Disk).Driver!.Name);
+        Assert.Equal(["vfio0", "vfio1"], _h.List("/sys/class/vfio-dev"));
+        Assert.Equal(Errno.Ok, _h.Start("g", PciHost.Disk));
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        Assert.Equal(Errno.Ok, _h.Write($"{device}/driver/unbind", PciHost.Disk));
+        Assert.Equal(Errno.Ok, _h.Write($"{device}/driver_override", "\n"));
+        Assert.Equal("(null)\n", _h.Read($"{device}/driver_override"));
+        Assert.Equal(Errno.Ok, _h.Write("/sys/bus/pci/drivers_probe", PciHost.Disk));
+        Assert.Equal("nvme", _h.Function(PciHost.Disk).Driver!.Name);
+        Assert.Equal(["vfio0"], _h.List("/sys/class/vfio-dev"));
+        _h.AssertClean();
+    }
+
+    [Fact]
+    public void A_driver_can_be_told_of_ids()
+    {
+        Assert.Equal(Errno.EINVAL, _h.Write("/sys/bus/pci/drivers/vfio-pci/new_id", "144d"));
+        Assert.Equal(Errno.Ok, _h.Write($"{Devices}{PciHost.Disk}/driver/unbind", PciHost.Disk));
+        Assert.Equal(Errno.Ok, _h.Write("/sys/bus/pci/drivers/vfio-pci/new_id", "144d a808\n"));
+        Assert.Equal("vfio-pci", _h.Function(PciHost.Disk).Driver!.Name);
+        Assert.Equal(Errno.EEXIST, _h.Write("/sys/bus/pci/drivers/vfio-pci/new_id", "144d a808"));
+        Assert.Equal(Errno.Ok, _h.Write("/sys/bus/pci/drivers/vfio-pci/remove_id", "144d a808"));
+        Assert.Equal(Errno.ENODEV, _h.Write("/sys/bus/pci/drivers/vfio-pci/remove_id", "144d a808"));
+    }
+
+    [Fact]
+    public void M097_a_group_that_the_host_uses_cannot_be_claimed_and_one_that_is_claimed_not_be_used()
+    {
+        PciHost h = new([PciHost.Usual[0] with { IommuGroup = "both" }, PciHost.Usual[1] with { IommuGroup = "both" }]);
+        Assert.Equal([PciHost.Roce, PciHost.Disk], h.List("/sys/kernel/iommu_groups/0/devices"));
+        Assert.False(h.Function().Group.Dma!.IsViable);
+        // The disk is the host's.
+        Assert.Equal(Errno.EPERM, h.Start("g", PciHost.Roce));
+        Assert.Equal(Errno.Ok, h.Write($"{Devices}{PciHost.Disk}/driver/unbind", PciHost.Disk));
+        Assert.Equal(Errno.Ok, h.Start("g", PciHost.Roce));
+        Assert.Equal(1, h.Function().Group.Dma!.Claims);
+        Assert.Equal(Errno.EBUSY, h.Write("/sys/bus/pci/drivers/nvme/bind", PciHost.Disk));
+        Assert.Null(h.Function(PciHost.Disk).Driver);
+        Assert.Equal(Errno.Ok, h.Stop("g"));
+        Assert.Equal(Errno.Ok, h.Write("/sys/bus/pci/drivers/nvme/bind", PciHost.Disk));
+        h.AssertClean();
+    }
+
+    [Fact]
+    public void M097_the_translations_are_the_containers_while_it_is_open_and_the_hosts_again_after()
+    {
+        Assert.Null(_h.Function().Function.Domain);
+        Assert.Equal(Errno.Ok, _h.Start("g", PciHost.Roce));
+        Assert.Same(_h.Host.Guests.Find("g")!.Container!.Iommu, _h.Function().Function.Domain);
+        Assert.Equal(1, _h.Function().Function.Firmware.Translations);
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        Assert.Null(_h.Function().Function.Domain);
+        Assert.Equal(1, _h.Function().Function.Firmware.Translations);
+        _h.AssertClean();
+    }
+
+    [Fact]
+    public void A_guest_that_listens_gives_a_function_back_when_it_is_deconfigured()
+    {
+        Assert.Equal(Errno.Ok, _h.Start("g", PciHost.Roce));
+        Assert.Equal("1\n", _h.Read("/sys/bus/pci/slots/00000104/power"));
+        Assert.Equal(Errno.Ok, _h.Write("/sys/bus/pci/slots/00000104/power", "0"));
+        Assert.Equal([PciHost.Disk, PciHost.Gpu], _h.List(Devices));
+        Assert.Empty(_h.Host.Guests.Find("g")!.Devices);
+        Assert.Equal(1, _h.Host.Guests.Find("g")!.Machine.References);
+        Assert.False(_h.Host.Pci.Bus.Slots[0].Function.Firmware.IsEnabled);
+        Assert.Equal(Errno.ENODEV, _h.Start("g", PciHost.Roce));
+        Assert.Equal(Errno.Ok, _h.Write("/sys/bus/pci/slots/00000104/power", "1"));
+        Assert.Equal("1000:00:00\n", _h.Read("/sys/bus/pci/slots/00000104/address"));
+        Assert.Equal(Errno.Ok, _h.Start("g", PciHost.Roce));
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        _h.AssertClean();
+    }
+
+    [Fact]
+    public void A_guest_that_does_not_listen_keeps_a_function_and_its_removal_waits()
+    {
+        Assert.Equal(Errno.Ok, _h.Runtime.Drive(_h.Host.Guests.StartAsync(_h.Task, "g", [PciHost.Roce], new GuestOptions { RegistersRequest = false })));
+        bool isGone = false;
+        _h.Runtime.Spawn("remover", async task =>
+        {
+            await _h.Host.Tree.WriteAsync(task, $"{Devices}{PciHost.Roce}/remove", "1"u8.ToArray());
+            isGone = true;
+        });
+        _h.Runtime.Advance(TimeSpan.FromMinutes(2));
+        Assert.False(isGone);
+        Assert.Equal([PciHost.Disk, PciHost.Gpu], _h.List(Devices));
+        Assert.NotEqual(0u, _h.Host.Pci.Bus.Slots[0].Function.Gisa);
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        _h.Runtime.Advance(TimeSpan.FromSeconds(11));
+        Assert.True(isGone);
+        Assert.Equal(Errno.Ok, _h.Write("/sys/bus/pci/rescan", "1"));
+        Assert.Equal(3, _h.List(Devices).Length);
+        _h.AssertClean();
+    }
+
+    [Fact]
+    public void Recovering_a_function_takes_it_from_its_guest_and_brings_it_back_enabled()
+    {
+        Assert.Equal(Errno.Ok, _h.Start("g", PciHost.Roce));
+        Assert.Equal(Errno.Ok, _h.Write($"{Devices}{PciHost.Roce}/recover", "1"));
+        Assert.Empty(_h.Host.Guests.Find("g")!.Devices);
+        Assert.Equal((true, 0u, 1), (_h.Function().Function.Firmware.IsEnabled, _h.Function().Function.Firmware.Gisa, _h.Function().Function.Firmware.Translations));
+        _h.AssertClean();
+    }
+
+    [Fact]
+    public void A_graphics_adapter_is_split_up_while_the_host_has_it()
+    {
+        string types = $"{Devices}{PciHost.Gpu}/mdev_supported_types/i915-GVTg_V5_4";
+        Assert.Equal("vfio-pci\n", _h.Read($"{types}/device_api"));
+        _h.CreateVgpu();
+        Assert.Equal("3\n", _h.Read($"{types}/available_instances"));
+        Assert.Equal([PciHost.Gpu, "matrix"], _h.List("/sys/class/mdev_bus"));
+        Assert.Equal(["vfio1"], _h.List($"/sys/bus/mdev/devices/{PciHost.Vgpu}/vfio-dev"));
+        // The name is taken on the whole bus.
+        Assert.Equal(Errno.EEXIST, _h.Write("/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create", PciHost.Vgpu));
+        Assert.Equal(Errno.Ok, _h.Start("g", PciHost.Vgpu));
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        Assert.Equal(Errno.Ok, _h.Write("/sys/bus/pci/drivers/i915/unbind", PciHost.Gpu));
+        Assert.Equal(["matrix"], _h.List("/sys/class/mdev_bus"));
+        Assert.Empty(_h.Host.Pci.Vgpus);
+        _h.AssertClean();
+    }
+
+    [Fact]
+    public void All_devices_of_a_start_are_open_or_none()
+    {
+        _h.CreateMdev().CreateVgpu().CreateVgpu("cef03c3c-903d-4ecc-9a83-40694cb8aee4");
+        // A second vGPU of the VM is refused after everything else was opened.
+        Assert.Equal(Errno.EEXIST, _h.Start("g", PciHost.Mdev, PciHost.Roce, PciHost.Vgpu, "cef03c3c-903d-4ecc-9a83-40694cb8aee4"));
+        Assert.Null(_h.Host.Guests.Find("g"));
+        Assert.All(_h.Host.VfioDevices, device => Assert.Equal((0, false), (device.OpenCount, device.Group.IsOpen)));
+        Assert.Equal(Errno.ENODEV, _h.Start("g", PciHost.Mdev, "1234:00:00.0"));
+        Assert.Equal(Errno.Ok, _h.Start("g", PciHost.Mdev, PciHost.Roce, PciHost.Vgpu));
+        Assert.Equal(Errno.EBUSY, _h.Start("h", PciHost.Vgpu));
+        Assert.Equal(
+            "\"refs\":7,\"holders\":[\"VM file\","
+            + $"\"open device {PciHost.Mdev}\",\"driver of {PciHost.Mdev}\",\"open device {PciHost.Roce}\",\"driver of {PciHost.Roce}\",\"open device {PciHost.Vgpu}\",\"driver of {PciHost.Vgpu}\"]",
+            _h.Run("""{"op":"guest.refs","guest":"g"}"""));
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        _h.AssertClean();
+    }
+}
