@@ -25,6 +25,9 @@ public static class KvmGuards
         write: [new(Gisa.RefClass, gisa => gisa.RefLock)],
         exceptions: "the end of the VM");
 
+    /// <summary>Pending interrupts, alerts, and the vCPUs that wait.</summary>
+    internal static GuardRule<Gisa> Delivery { get; } = new("gisa IPM / IAM / idle vcpus", write: [new(Gisa.RefClass, gisa => gisa.RefLock)]);
+
     /// <summary>The devices of a VM.</summary>
     internal static GuardRule<VirtualMachine> Devices { get; } = new(
         "kvm.devices",
@@ -50,5 +53,5 @@ public static class KvmGuards
         "kvm.kzdev_list", write: [new(VirtualMachine.FunctionsClass, machine => machine.FunctionsLock)]);
 
     /// <summary>All rules of the layer.</summary>
-    public static IReadOnlyList<GuardRule> All { get; } = [Apcb, PqapHook, Subclasses, Devices, SecureState, VcpuState, Zpci, Functions];
+    public static IReadOnlyList<GuardRule> All { get; } = [Apcb, PqapHook, Subclasses, Delivery, Devices, SecureState, VcpuState, Zpci, Functions];
 }

@@ -16,6 +16,8 @@ public sealed class CryptoHardware
     private readonly AdapterType?[] _types = new AdapterType?[ApMask.Size];
 
     // Made when they are first used: most machines never touch most of what could be plugged in.
+    // How queues were armed by vfio_ap; whether they still are is in their state.
+    private readonly Dictionary<Apqn, AqicControl> _armed = [];
     private readonly SimulatedAdapter?[] _adapters = new SimulatedAdapter?[ApMask.Size];
     private QciInfo _configuration;
     private ApMask _apm;
@@ -221,6 +223,18 @@ public sealed class CryptoHardware
             return TryGet(apqn, out SimulatedAdapter? adapter) && adapter.State(apqn.Apqi).InterruptEnabled;
     }
 
+    /// <summary>What a queue does when it has a reply: to whom it is armed; null if it does not interrupt a guest.</summary>
+    /// <param name="apqn">The queue.</param>
+    public AqicControl? ArmedFor(Apqn apqn)
+    {
+        using (_gate.Enter(apqn, isWrite: false))
+        {
+            return TryGet(apqn, out SimulatedAdapter? adapter) && adapter.State(apqn.Apqi).InterruptEnabled && _armed.TryGetValue(apqn, out AqicControl control)
+                ? control
+                : null;
+        }
+    }
+
     /// <summary>Sets all reset counters to zero.</summary>
     public void ClearResetCounters()
     {
@@ -282,7 +296,7 @@ public sealed class CryptoHardware
         }
     }
 
-    internal ApStatus Aqic(Apqn apqn, ApIssuer issuer, bool enable)
+    internal ApStatus Aqic(Apqn apqn, ApIssuer issuer, in AqicControl control)
     {
         using (_gate.Enter(apqn, isWrite: true))
         {
@@ -299,11 +313,15 @@ public sealed class CryptoHardware
             }
             if (code != ApResponse.Normal)
                 return new ApStatus(code, state.InterruptEnabled);
-            if (state.InterruptEnabled == enable)
+            if (state.InterruptEnabled == control.Enable)
                 return new ApStatus(ApResponse.OtherwiseChanged, state.InterruptEnabled);
-            state.InterruptEnabled = enable;
-            HasArmedQueues |= enable && issuer == ApIssuer.VfioAp;
-            return new ApStatus(ApResponse.Normal, enable);
+            state.InterruptEnabled = control.Enable;
+            if (control.Enable && issuer == ApIssuer.VfioAp)
+                _armed[apqn] = control;
+            else
+                _armed.Remove(apqn);
+            HasArmedQueues |= control.Enable && issuer == ApIssuer.VfioAp;
+            return new ApStatus(ApResponse.Normal, control.Enable);
         }
     }
 

@@ -26,7 +26,7 @@ internal sealed class HardwareInstructions(CryptoHardware hardware, ApIssuer iss
     public ApStatus Zapq(Apqn apqn) => hardware.Reset(apqn, issuer, zeroize: true);
 
     public ValueTask<ApStatus> AqicAsync(KernelTask task, Apqn apqn, AqicControl control) =>
-        new(hardware.Aqic(apqn, issuer, control.Enable));
+        new(hardware.Aqic(apqn, issuer, control));
 
     public ApStatus Nqap(Apqn apqn, ulong psmid, ReadOnlySpan<byte> message) => hardware.Enqueue(apqn, psmid, message);
 

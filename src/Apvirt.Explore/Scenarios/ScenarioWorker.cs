@@ -2,6 +2,7 @@ using System.Text;
 using Apvirt.Ap.Profiles;
 using Apvirt.Explore.Engine;
 using Apvirt.Host.Checks;
+using Apvirt.Host.Guests;
 using Apvirt.Host.Machines;
 using Apvirt.Host.Traces;
 using Apvirt.Kernel;
@@ -185,7 +186,7 @@ internal sealed class ScenarioWorker
             Report();
             if (Program.Runtime.GaveUpOnTime)
                 Add("V04", "never ends: " + string.Join(", ", waiting.Select(task => task.Task.Name)), _scenario.Profile.Has(Quirk.EndlessReset) ? Quirk.EndlessReset.Finding() : null, schedule, locks: null);
-            else
+            else if (what != "lost wake-up" || !ReportUndelivered(schedule))
                 Add("V01", $"{what}: " + WaitCycles.Describe(waiting), finding, schedule, locks: null);
             return;
         }
@@ -204,6 +205,19 @@ internal sealed class ScenarioWorker
                     Add(violation.Rule, violation.Summary, violation.Finding, schedule, violation.Locks);
             }
         }
+    }
+
+    // V08: an interrupt is pending, a vCPU waits for it, and nobody is left to wake it.
+    private bool ReportUndelivered(Func<Schedule> schedule)
+    {
+        GuestProcess[] guests = [.. _host.Guests.List().Where(guest => guest.Machine.Gisa.Undelivered != 0)];
+        foreach (GuestProcess guest in guests)
+        {
+            Add(
+                "V08", $"a vCPU of VM {guest.Name} waits for ever for an interrupt that is pending: IPM {guest.Machine.Gisa.Pending:x2}, IAM {guest.Machine.Gisa.Alerting:x2}",
+                _scenario.Profile.Has(Quirk.SubclassesForgotten) ? Quirk.SubclassesForgotten.Finding() : null, schedule, locks: null);
+        }
+        return guests.Length > 0;
     }
 
     private void Add(string rule, string summary, string? finding, Func<Schedule> makeSchedule, Kernel.Validation.LockReport? locks)

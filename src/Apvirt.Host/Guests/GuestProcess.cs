@@ -1,5 +1,6 @@
 using Apvirt.Kernel;
 using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Waiting;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio;
 using Apvirt.Vfio.Devices;
@@ -26,6 +27,9 @@ public sealed class GuestProcess
     private KvmVfioDevice? _kvmDevice;
     private IommuFd? _iommufd;
     private bool _hasVm = true;
+    private bool _isEnding;
+    private int _vcpusInKernel;
+    private Completion _resumed = new();
 
     // Files beyond the one of each device, by the name that user space gives them.
     private readonly Dictionary<string, VfioDeviceFile> _files = new(StringComparer.Ordinal);
@@ -113,6 +117,10 @@ public sealed class GuestProcess
     /// <summary>The process ends: what it has open is closed.</summary>
     internal async ValueTask EndAsync(KernelTask task)
     {
+        _isEnding = true;
+        Touches(task);
+        Machine.PauseVcpus(task);
+        WakeVcpus();
         foreach (VfioDeviceFile file in _files.Values)
             await file.CloseAsync(task);
         _files.Clear();
@@ -132,6 +140,48 @@ public sealed class GuestProcess
         _kvmDevice = null;
         Machine.Put(task);
         return Errno.Ok;
+    }
+
+    /// <summary>vCPUs in the kernel, which their files keep; for observers.</summary>
+    public int VcpusInKernel => _vcpusInKernel;
+
+    /// <summary>A vCPU enters the kernel; not if the process ends or the VM is gone.</summary>
+    internal bool TryEnterVcpu(KernelTask task)
+    {
+        Touches(task);
+        if (_isEnding || !Machine.TryGet(task))
+            return false;
+        Interlocked.Increment(ref _vcpusInKernel);
+        return true;
+    }
+
+    internal void LeaveVcpu(KernelTask task)
+    {
+        Interlocked.Decrement(ref _vcpusInKernel);
+        Machine.Put(task);
+    }
+
+    /// <summary>Waits while the vCPUs are paused.</summary>
+    /// <returns>False if the process ends.</returns>
+    internal async ValueTask<bool> MayRunAsync(KernelTask task)
+    {
+        while (!_isEnding && Machine.ArePaused)
+            await _resumed.WaitAsync(task);
+        return !_isEnding;
+    }
+
+    internal void ResumeVcpus(KernelTask task)
+    {
+        Machine.ResumeVcpus(task);
+        WakeVcpus();
+    }
+
+    // Whoever waits to run looks again.
+    private void WakeVcpus()
+    {
+        Completion resumed = _resumed;
+        _resumed = new Completion();
+        resumed.CompleteAll();
     }
 
     /// <summary>Whether the process has the file of its VM.</summary>

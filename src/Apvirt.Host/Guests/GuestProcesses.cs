@@ -1,9 +1,11 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Bus;
 using Apvirt.Ap.Hardware;
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Host.Machines;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Interception;
@@ -208,17 +210,18 @@ public sealed class GuestProcesses
         return bus;
     }
 
-    /// <summary>Runs an intercepted PQAP on behalf of a guest's first vCPU.</summary>
+    /// <summary>Runs an intercepted PQAP on behalf of a vCPU.</summary>
     /// <param name="task">The vCPU's task.</param>
     /// <param name="guest">The guest.</param>
     /// <param name="request">The registers.</param>
+    /// <param name="index">The vCPU by its number.</param>
     /// <returns>The answer; not supported if the VM is gone.</returns>
-    public async ValueTask<PqapAnswer> InterceptAsync(KernelTask task, GuestProcess guest, PqapRequest request)
+    public async ValueTask<PqapAnswer> InterceptAsync(KernelTask task, GuestProcess guest, PqapRequest request, int index = 0)
     {
         // The file of the vCPU keeps the VM while it runs.
         if (!guest.Machine.TryGet(task))
             return new PqapAnswer(PqapOutcome.NotSupported);
-        Vcpu vcpu = guest.Machine.Vcpus[0];
+        Vcpu vcpu = guest.Machine.Vcpus[index];
         await vcpu.Mutex.LockAsync(task);
         PqapAnswer answer = await PqapInterception.HandleAsync(task, vcpu, request, _host.Profile);
         vcpu.Mutex.Unlock(task);
@@ -243,9 +246,55 @@ public sealed class GuestProcesses
     {
         if (!guest.Machine.TryGet(task))
             return Errno.ENODEV;
+        // As QEMU does: the command takes every vcpu->mutex, which a vCPU that waits for an interrupt has.
+        guest.Machine.PauseVcpus(task);
         Errno error = await guest.Machine.Protection.RunAsync(task, command, flags, _host.Profile, isInterrupted);
+        guest.ResumeVcpus(task);
         guest.Machine.Put(task);
         return error;
+    }
+
+    /// <summary>A queue has a reply: if it is armed for a guest, its notification byte is set and the guest interrupted.</summary>
+    /// <param name="task">The task of the interrupt.</param>
+    /// <param name="apqn">The queue.</param>
+    /// <returns>The guest and its subclass; null if the queue is armed for none that lives.</returns>
+    public (GuestProcess Guest, int Subclass)? Interrupt(KernelTask task, Apqn apqn)
+    {
+        if (_host.Hardware.ArmedFor(apqn) is not { } control || List().FirstOrDefault(guest => guest.Machine.Gisa.Designation == control.GisaDesignation) is not { } guest)
+            return null;
+        // I20: the device writes the byte, so its page is pinned and mapped.
+        bool isPinned = guest.Mdevs.Any(mdev => mdev.Vfio.Pins.IsPinned(control.NotificationByte));
+        if (!isPinned)
+        {
+            task.Checks?.Violations.Add(new Violation(ViolationKind.Invariant, "I20", $"queue {apqn} writes its notification byte at 0x{control.NotificationByte:x}, which is not pinned", task.Name)
+            {
+                Finding = _host.Profile.Has(Quirk.GivesUpWhileArmed) ? Quirk.GivesUpWhileArmed.Finding() : null,
+            });
+        }
+        guest.Machine.Gisa.Pend(task, control.GuestIsc);
+        return (guest, control.GuestIsc);
+    }
+
+    /// <summary>A vCPU of a guest has nothing to do and waits for an interrupt.</summary>
+    /// <param name="task">The vCPU's task.</param>
+    /// <param name="guest">The guest.</param>
+    /// <param name="index">The vCPU by its number.</param>
+    /// <param name="subclasses">What it is enabled for, 0x80 for subclass 0.</param>
+    /// <returns>The subclass of the interrupt that it takes; EINTR if the guest ends.</returns>
+    public async ValueTask<(Errno Error, int Subclass)> WaitAsync(KernelTask task, GuestProcess guest, int index, byte subclasses)
+    {
+        if (!guest.TryEnterVcpu(task))
+            return (Errno.EINTR, 0);
+        Vcpu vcpu = guest.Machine.Vcpus[index];
+        int subclass = -1;
+        while (subclass < 0 && await guest.MayRunAsync(task))
+        {
+            await vcpu.Mutex.LockAsync(task);
+            subclass = await vcpu.WaitForInterruptAsync(task, subclasses);
+            vcpu.Mutex.Unlock(task);
+        }
+        guest.LeaveVcpu(task);
+        return subclass < 0 ? (Errno.EINTR, 0) : (Errno.Ok, subclass);
     }
 
     /// <summary>Runs KVM_S390_ZPCI_OP for a guest (zpci.md §5).</summary>

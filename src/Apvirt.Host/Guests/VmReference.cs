@@ -19,6 +19,8 @@ public sealed record VmReference(string Holder, string? Device, int Count)
     {
         if (guest.HasVm)
             yield return new VmReference("VM file", null, 1);
+        if (guest.VcpusInKernel > 0)
+            yield return new VmReference("vCPUs in the kernel", null, guest.VcpusInKernel);
         foreach (VfioDevice device in host.VfioDevices)
         {
             if (device.Kvm == guest.Machine)

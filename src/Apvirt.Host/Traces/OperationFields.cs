@@ -4,6 +4,8 @@ using System.Text.Json;
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Hardware;
 using Apvirt.Kernel;
+using Apvirt.Host.Guests;
+using Apvirt.Kvm.Interrupts;
 using Apvirt.Kvm.Protection;
 using Apvirt.VfioPci.Zpci;
 
@@ -27,6 +29,8 @@ internal enum FieldKind
     TextList,
     PciStep,
     PciFunctions,
+    SubclassList,
+    VcpuCount,
 }
 
 /// <summary>A field that an operation takes.</summary>
@@ -104,6 +108,8 @@ internal static class OperationFields
         FieldKind.ErrorName => IsText(value, text => Enum.TryParse(text, out Errno error) && Enum.IsDefined(error)) ? null : "the name of an error, such as \"EIO\"",
         FieldKind.TextList => value.ValueKind == JsonValueKind.Array && value.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String) ? null : "a list of texts",
         FieldKind.PciStep => IsText(value, PciSteps.ContainsKey) ? null : "one of " + string.Join(", ", PciSteps.Keys),
+        FieldKind.SubclassList => IsListBelow(value, Gisa.SubclassCount) ? null : "a list of guest subclasses from 0 to 7",
+        FieldKind.VcpuCount => value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int vcpus) && vcpus is >= 1 and <= 255 ? null : "a number of vCPUs from 1 to 255",
         FieldKind.PciFunctions => TracePci.Complaint(value),
         FieldKind.ListName => IsText(value, ListNames.Contains) ? null : "one of " + string.Join(", ", ListNames),
         _ => throw new ArgumentOutOfRangeException(nameof(spec)),
@@ -114,6 +120,10 @@ internal static class OperationFields
     /// <summary>The device that an operation names: <c>mdev</c> as recordings have it, or <c>device</c>.</summary>
     internal static string? Device(this JsonElement operation) =>
         operation.TryGetProperty("mdev", out JsonElement mdev) || operation.TryGetProperty("device", out mdev) ? mdev.GetString() : null;
+
+    /// <summary>The vCPU that an operation is of, the first unless it says otherwise; null if the guest has no such.</summary>
+    internal static int? Vcpu(this JsonElement operation, GuestProcess guest) =>
+        operation.Number("vcpu") is var vcpu && vcpu < (ulong)guest.Machine.Vcpus.Count ? (int)vcpu : null;
 
     internal static IEnumerable<string> Texts(this JsonElement operation, string name) =>
         operation.TryGetProperty(name, out JsonElement list) ? list.EnumerateArray().Select(item => item.GetString()!) : [];

@@ -56,6 +56,7 @@ internal static class TraceOperations
             [
                 Guest, Mdev with { IsRequired = false }, Device, new("devices", FieldKind.TextList, false), new("req_irq", FieldKind.Flag, false), new("ap", FieldKind.Flag, false), new("kvm", FieldKind.Flag, false),
                 new("mem", FieldKind.Number, false), new("gisa", FieldKind.Flag, false), new("protected", FieldKind.Flag, false),
+                new("vcpus", FieldKind.VcpuCount, false),
             ],
             Result, StartGuestAsync) { OneOf = ["mdev", "device", "devices"] },
         new("guest.stop", [Guest], Result, async c => Answer.Of(await c.Host.Guests.StopAsync(c.Task, c.Fields.Text("guest")))),
@@ -70,7 +71,7 @@ internal static class TraceOperations
         new("pqap.aqic",
             [
                 Guest, Queue, new("enable", FieldKind.Flag), new("isc", FieldKind.Number), new("nib", FieldKind.NumberText),
-                new("pin_fail", FieldKind.Flag, false), new("aiv", FieldKind.Flag, false),
+                new("pin_fail", FieldKind.Flag, false), new("aiv", FieldKind.Flag, false), new("vcpu", FieldKind.Number, false),
             ],
             ["rc", "result"], AqicAsync),
         new("guest.pv",
@@ -87,7 +88,7 @@ internal static class TraceOperations
             Result, Inject),
         new("device.reset", [Mdev], Result, ResetDeviceAsync),
         new("dma.unmap", [Mdev, new("iova", FieldKind.NumberText), new("length", FieldKind.NumberText)], Result, UnmapAsync),
-    }.Concat(VfioOperations.All).ToFrozenDictionary(o => o.Name, StringComparer.Ordinal);
+    }.Concat(VfioOperations.All).Concat(InterruptOperations.All).ToFrozenDictionary(o => o.Name, StringComparer.Ordinal);
 
     internal static ValueTask<Answer> Ok(bool done) => new(Answer.Of(done ? Errno.Ok : Errno.ENODEV));
 
@@ -139,6 +140,7 @@ internal static class TraceOperations
                 HasGisa = c.Fields.Flag("gisa", otherwise: true),
                 IsProtected = c.Fields.Flag("protected", otherwise: false),
                 MemoryBytes = c.Fields.Number("mem", 4UL << 30),
+                VcpuCount = (int)c.Fields.Number("vcpus", 1),
             },
         };
         string[] devices = c.Fields.Device() is { } device ? [device, .. c.Fields.Texts("devices")] : [.. c.Fields.Texts("devices")];
@@ -173,7 +175,9 @@ internal static class TraceOperations
             return Answer.Of(Errno.ENODEV);
         AqicControl control = new(c.Fields.Flag("enable", otherwise: false), (byte)c.Fields.Number("isc"), c.Fields.NumberText("nib"));
         PqapRequest request = new(PqapRegisters.ForAqic(c.Fields.Apqn("apqn"), control)) { FailsToPin = c.Fields.Flag("pin_fail", otherwise: false), HasAiv = c.Fields.Flag("aiv", otherwise: true) };
-        PqapAnswer answer = await c.Host.Guests.InterceptAsync(c.Task, guest, request);
+        if (c.Fields.Vcpu(guest) is not { } vcpu)
+            return Answer.Of(Errno.EINVAL);
+        PqapAnswer answer = await c.Host.Guests.InterceptAsync(c.Task, guest, request, vcpu);
         return answer.Outcome switch
         {
             PqapOutcome.NotSupported => Answer.Of(Errno.EOPNOTSUPP),

@@ -10,7 +10,7 @@ namespace Apvirt.Kvm.Interrupts;
 /// The guest interruption state area of a VM: how many queues and functions deliver to each guest interruption subclass,
 /// and which subclasses alert the host (kvm.md §6).
 /// </summary>
-public sealed class Gisa
+public sealed partial class Gisa
 {
     /// <summary>Number of guest interruption subclasses.</summary>
     public const int SubclassCount = 8;
@@ -20,13 +20,12 @@ public sealed class Gisa
 
     internal static readonly LockClass RefClass = new("gisa ref_lock", LockKind.Spin);
 
-    // L27, a leaf. Guards _counts and AlertMask.
+    // L27, a leaf. Guards _counts, _alertMask, _exists and all of Delivery.
     internal KernelSpinLock RefLock { get; } = new(RefClass);
 
     private Guarded<int[]> _counts = new(new int[SubclassCount]);
     private Guarded<byte> _alertMask;
     private Guarded<bool> _exists;
-    private Guarded<byte> _pending;
     private readonly uint _designation;
 
     /// <summary>Makes the area.</summary>
@@ -71,20 +70,11 @@ public sealed class Gisa
         if (subclass is < 0 or >= SubclassCount)
             return Errno.ERANGE;
         if (_counts.Change(task, this, KvmGuards.Subclasses)[subclass]++ == 0)
+        {
             _alertMask.Change(task, this, KvmGuards.Subclasses) |= (byte)(0x80 >> subclass);
+            SetAlerting(task);
+        }
         return Errno.Ok;
-    }
-
-    /// <summary>Subclasses with an interrupt that no vCPU has taken, 0x80 for subclass 0; for observers.</summary>
-    public byte Pending => _pending.Peek;
-
-    /// <summary>An interrupt arrives for a subclass.</summary>
-    /// <param name="task">The task.</param>
-    /// <param name="subclass">Guest subclass, 0 to 7.</param>
-    public void Pend(KernelTask task, int subclass)
-    {
-        using KernelSpinLock.Section section = RefLock.Lock(task);
-        _pending.Change(task, this, KvmGuards.Subclasses) |= (byte)(0x80 >> subclass);
     }
 
     /// <summary>Takes a registration back.</summary>
@@ -104,7 +94,10 @@ public sealed class Gisa
         if (counts[subclass] == 0)
             return Errno.EINVAL;
         if (--counts[subclass] == 0)
+        {
             _alertMask.Change(task, this, KvmGuards.Subclasses) &= (byte)~(0x80 >> subclass);
+            SetAlerting(task);
+        }
         return Errno.Ok;
     }
 
@@ -116,6 +109,7 @@ public sealed class Gisa
         if (_alertMask.Read(task, this, KvmGuards.Subclasses) != 0 && profile.Has(Quirk.SubclassesForgotten))
             LeakedBy = Quirk.SubclassesForgotten.Finding();
         _alertMask.Write(task, this, KvmGuards.Subclasses, 0);
+        ClearDelivery(task);
     }
 
     /// <summary>Gives the VM its GISA back. In 6.12 it alerts for nothing that was registered before (F19).</summary>
@@ -130,5 +124,9 @@ public sealed class Gisa
         for (int subclass = 0; subclass < SubclassCount; subclass++)
             mask |= (byte)(counts[subclass] > 0 ? 0x80 >> subclass : 0);
         _alertMask.Write(task, this, KvmGuards.Subclasses, mask);
+        SetAlerting(task);
     }
+
+    /// <summary>The VM ends.</summary>
+    internal void End() => _timer?.Cancel();
 }

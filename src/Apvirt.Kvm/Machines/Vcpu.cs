@@ -86,6 +86,12 @@ public sealed class Vcpu
         return result;
     }
 
+    /// <summary>The guest has nothing to do: the vCPU waits, within KVM_RUN, for an interrupt that it is enabled for.</summary>
+    /// <param name="task">The vCPU's task, which holds <see cref="Mutex"/>.</param>
+    /// <param name="subclasses">Guest subclasses that it is enabled for, 0x80 for subclass 0.</param>
+    /// <returns>The subclass of the interrupt that it takes; -1 if user space wants the vCPU back.</returns>
+    public ValueTask<int> WaitForInterruptAsync(KernelTask task, byte subclasses) => Machine.Gisa.WaitAsync(task, subclasses);
+
     /// <summary>Holds the vCPU out of SIE; waits for the instruction that it executes, never for its mutex.</summary>
     internal void Block()
     {

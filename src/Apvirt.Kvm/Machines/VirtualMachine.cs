@@ -151,6 +151,17 @@ public sealed class VirtualMachine
         _pqapHook.Write(task, this, KvmGuards.PqapHook, hook);
     }
 
+    /// <summary>User space wants all vCPUs back: those that wait for an interrupt return, others do not begin to (QEMU's pausing).</summary>
+    /// <param name="task">The task.</param>
+    public void PauseVcpus(KernelTask task) => Gisa.HoldOut(task);
+
+    /// <summary>Whether user space has paused the vCPUs.</summary>
+    public bool ArePaused => Gisa.AreHeldOut;
+
+    /// <summary>Lets vCPUs wait again; as often as they were paused.</summary>
+    /// <param name="task">The task.</param>
+    public void ResumeVcpus(KernelTask task) => Gisa.LetIn(task);
+
     /// <summary>Gives the VM a device that it can have one of.</summary>
     /// <param name="task">The task, which holds kvm->lock.</param>
     /// <param name="kind">What it is.</param>
@@ -260,6 +271,7 @@ public sealed class VirtualMachine
     private void Destroy(KernelTask task)
     {
         Protection.End(task);
+        Gisa.End();
         Lock.Retire(task);
         HookLock.Retire(task);
         foreach (Vcpu vcpu in _vcpus)

@@ -47,6 +47,8 @@ public readonly record struct SecureState(bool IsProtected, bool HasExtendedSca,
 /// <remarks>Lock order: kvm->lock, then slots_lock, or each vcpu->mutex, one after another.</remarks>
 public sealed class SecureExecution
 {
+    private const int PageShift = 12;
+
     internal static readonly LockClass SlotsClass = new("slots_lock", LockKind.Mutex);
 
     private readonly VirtualMachine _machine;
@@ -57,6 +59,10 @@ public sealed class SecureExecution
 
     // Guarded by kvm->lock.
     private Guarded<SecureState> _state;
+
+    // The ultravisor's book of pages: whether they are shared, and which are otherwise.
+    private readonly HashSet<ulong> _exceptions = [];
+    private bool _areShared = true;
 
     internal SecureExecution(VirtualMachine machine, Ultravisor? ultravisor)
     {
@@ -73,6 +79,28 @@ public sealed class SecureExecution
     /// <summary>Whether the VM is protected.</summary>
     /// <param name="task">The task, which holds kvm->lock.</param>
     public bool IsProtected(KernelTask task) => _state.Read(task, _machine, KvmGuards.SecureState).IsProtected;
+
+    /// <summary>Whether a secure guest shares a page with the host, as it must for a notification byte (kvm.md §6). Guests share theirs unless they say otherwise.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="address">An address in the page.</param>
+    public bool IsShared(KernelTask task, ulong address)
+    {
+        Touches(task, isWrite: false);
+        return _areShared != _exceptions.Contains(address >> PageShift);
+    }
+
+    /// <summary>The guest shares a page with the host, or takes it back. The guest's own instruction: no lock of the host is involved.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="address">An address in the page.</param>
+    /// <param name="isShared">Whether it is shared from now on.</param>
+    public void Share(KernelTask task, ulong address, bool isShared)
+    {
+        Touches(task, isWrite: true);
+        if (isShared == _areShared)
+            _exceptions.Remove(address >> PageShift);
+        else
+            _exceptions.Add(address >> PageShift);
+    }
 
     /// <summary>Runs a command.</summary>
     /// <param name="task">The task; it holds nothing.</param>
@@ -96,7 +124,8 @@ public sealed class SecureExecution
             PvCommand.Enable => await EnableAsync(task, profile),
             PvCommand.Disable => await DisableAsync(task, profile),
             PvCommand.AsyncPrepare => await PrepareAsync(task, profile),
-            PvCommand.SetSecParms or PvCommand.Unpack or PvCommand.Verify or PvCommand.PrepReset or PvCommand.UnshareAll or PvCommand.Dump =>
+            PvCommand.UnshareAll => IsProtected(task) ? UnshareAll(task) : Errno.EINVAL,
+            PvCommand.SetSecParms or PvCommand.Unpack or PvCommand.Verify or PvCommand.PrepReset or PvCommand.Dump =>
                 IsProtected(task) ? Errno.Ok : Errno.EINVAL,
             _ => Errno.ENOTTY,
         };
@@ -112,6 +141,20 @@ public sealed class SecureExecution
             return;
         _ultravisor.Forget(_machine.Vcpus.Count(vcpu => vcpu.IsSecure));
         _ultravisor.DestroyVms(task, (state.IsProtected ? 1 : 0) + state.SetAside + state.Leftovers);
+    }
+
+    private Errno UnshareAll(KernelTask task)
+    {
+        Touches(task, isWrite: true);
+        _areShared = false;
+        _exceptions.Clear();
+        return Errno.Ok;
+    }
+
+    private void Touches(KernelTask task, bool isWrite)
+    {
+        if (task.HasPoints)
+            task.Runtime.Touched($"shared pages of {_machine}", isWrite);
     }
 
     private ref SecureState Change(KernelTask task) => ref _state.Change(task, _machine, KvmGuards.SecureState);

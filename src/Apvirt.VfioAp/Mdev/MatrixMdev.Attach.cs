@@ -107,11 +107,11 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
         ApStatus status = ApResponse.NotAvailable;
         // The lookup is among the linked queues, not in the shadow (QUIRKS.md 31).
         Apqn apqn = request.Registers.Apqn;
-        if (ReadKvm(task) is { } machine && ReadIsLinked(task, apqn))
+        if (ReadKvm(task) is not null && ReadIsLinked(task, apqn))
         {
             VfioApQueue queue = Owner.ReadQueue(task, apqn)!;
             status = request.Registers.IsEnable
-                ? await QueueInterrupts.EnableAsync(mdevs, Owner, this, machine, queue, request)
+                ? await QueueInterrupts.EnableAsync(mdevs, Owner, this, vcpu, queue, request)
                 : await QueueInterrupts.DisableAsync(mdevs, Owner, queue);
         }
         mdevs.Release();

@@ -74,14 +74,17 @@ internal static class QueueInterrupts
 
     /// <summary>Enables the interrupts of a queue for a guest.</summary>
     internal static async ValueTask<ApStatus> EnableAsync(
-        MdevsHeld mdevs, MatrixDevice matrix, MatrixMdev mdev, VirtualMachine machine, VfioApQueue queue, PqapRequest request)
+        MdevsHeld mdevs, MatrixDevice matrix, MatrixMdev mdev, Vcpu vcpu, VfioApQueue queue, PqapRequest request)
     {
         KernelTask task = mdevs.Task;
+        VirtualMachine machine = vcpu.Machine;
         ulong nib = request.Registers.Gr2;
         byte isc = request.Registers.Isc;
         if (nib == 0 || !machine.IsBacked(nib) || request.FailsToPin || await mdev.Vfio.Pins.PinAsync(task, nib) != Errno.Ok)
             return ApResponse.InvalidAddress;
-        if (machine.Gisa.Register(task, isc, out int hostIsc) != Errno.Ok)
+        // Of the vCPU may be asked whether it is secure, of the VM not: that needs kvm->lock (I40).
+        bool isOutOfReach = vcpu.ReadSecure(task) && !machine.Protection.IsShared(task, nib);
+        if (isOutOfReach || machine.Gisa.Register(task, isc, out int hostIsc) != Errno.Ok)
         {
             await mdev.Vfio.Pins.UnpinAsync(task, nib);
             return ApResponse.InvalidAddress;

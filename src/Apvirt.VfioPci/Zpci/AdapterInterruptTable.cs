@@ -56,7 +56,7 @@ public sealed class AdapterInterruptTable
         // I37: the entry goes under this lock before the association does, and that keeps the VM.
         if (machine.References == 0)
             task.Checks?.Violations.Add(new Violation(ViolationKind.Lifetime, "I37", $"an interrupt is forwarded to VM {machine}, which is destroyed", task.Name));
-        machine.Gisa.Pend(task, entry.Subclass);
+        machine.Gisa.Pend(task, entry.Subclass, throughHost: entry.Gisa == 0);
         return machine;
     }
 

@@ -1,0 +1,182 @@
+using System.Numerics;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Waiting;
+using Apvirt.Kernel.Work;
+
+namespace Apvirt.Kvm.Interrupts;
+
+/// <summary>
+/// How an interrupt finds a vCPU that waits: it alerts the host if the subclass alerts, the host's interrupt starts the
+/// VM's timer, and that kicks one idle vCPU after another until nothing is pending (kvm.md §6, V08).
+/// </summary>
+public sealed partial class Gisa
+{
+    private static readonly TimeSpan KickInterval = TimeSpan.FromMicroseconds(50);
+
+    // Guarded by RefLock.
+    private Guarded<GisaState> _state;
+    private Guarded<List<IdleVcpu>> _idle = new([]);
+
+    // Made with the first alert, in the runtime of whoever interrupts.
+    private KernelTimer? _timer;
+
+    /// <summary>Subclasses with an interrupt that no vCPU has taken, 0x80 for subclass 0; for observers.</summary>
+    public byte Pending => _state.Peek.Pending;
+
+    /// <summary>Subclasses that alert the host now, for observers: none while the host is at work on an alert.</summary>
+    public byte Alerting => _state.Peek.Alerting;
+
+    /// <summary>vCPUs that wait for an interrupt, for observers.</summary>
+    public int IdleVcpus => _idle.Peek.Count;
+
+    /// <summary>Subclasses with an interrupt that a waiting vCPU could take, for observers: none stay there for long (V08).</summary>
+    public byte Undelivered => (byte)(Pending & _idle.Peek.Aggregate(0, (bits, vcpu) => bits | vcpu.Subclasses));
+
+    /// <summary>Whether the vCPUs are held out of the kernel, for observers.</summary>
+    public bool AreHeldOut => _state.Peek.HoldOuts > 0;
+
+    /// <summary>An interrupt arrives for a subclass. Without a GISA it is lost.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="subclass">Guest subclass, 0 to 7.</param>
+    /// <param name="throughHost">Whether the host has it first, and starts the timer whether or not the subclass alerts.</param>
+    public void Pend(KernelTask task, int subclass, bool throughHost = false)
+    {
+        byte bit = (byte)(0x80 >> subclass);
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        if (!_exists.Read(task, this, KvmGuards.Subclasses))
+            return;
+        ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);
+        state = state with { Pending = (byte)(state.Pending | bit) };
+        if ((state.Alerting & bit) != 0)
+        {
+            state = state with { Alerting = 0, Delivery = Delivery.Alerted };
+            task.Runtime.Spawn("alert interrupt", Answer);
+        }
+        else if (state.Delivery == Delivery.Parked || (throughHost && state.Delivery == Delivery.None))
+        {
+            state = state with { Alerting = 0, Delivery = Delivery.Kicking };
+            StartTimer(task, TimeSpan.Zero);
+        }
+    }
+
+    /// <summary>A vCPU waits until an interrupt arrives that it can take, and takes it.</summary>
+    /// <param name="task">The vCPU's task, which holds vcpu->mutex.</param>
+    /// <param name="subclasses">What it can take, 0x80 for subclass 0.</param>
+    /// <returns>The subclass of the interrupt; -1 if the vCPU is held out of the kernel.</returns>
+    internal async ValueTask<int> WaitAsync(KernelTask task, byte subclasses)
+    {
+        while (true)
+        {
+            IdleVcpu idle = new(subclasses, new Completion());
+            if (TryTake(task, idle) is { } subclass)
+                return subclass;
+            await idle.Woken.WaitAsync(task);
+            using KernelSpinLock.Section section = RefLock.Lock(task);
+            _idle.Change(task, this, KvmGuards.Delivery).Remove(idle);
+        }
+    }
+
+    /// <summary>Holds the vCPUs out of the kernel: those that wait return, others do not begin to.</summary>
+    /// <param name="task">The task.</param>
+    internal void HoldOut(KernelTask task)
+    {
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);
+        state = state with { HoldOuts = state.HoldOuts + 1 };
+        foreach (IdleVcpu idle in _idle.Read(task, this, KvmGuards.Delivery))
+            idle.Woken.Complete();
+    }
+
+    /// <summary>Lets the vCPUs wait again.</summary>
+    /// <param name="task">The task.</param>
+    internal void LetIn(KernelTask task)
+    {
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);
+        state = state with { HoldOuts = state.HoldOuts - 1 };
+    }
+
+    // Takes the interrupt of the lowest subclass, or begins to wait; both under the lock, so that none is missed.
+    private int? TryTake(KernelTask task, IdleVcpu idle)
+    {
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);
+        if (state.HoldOuts > 0)
+            return -1;
+        int possible = state.Pending & idle.Subclasses;
+        if (possible == 0)
+        {
+            _idle.Change(task, this, KvmGuards.Delivery).Add(idle);
+            return null;
+        }
+        int subclass = BitOperations.LeadingZeroCount((uint)possible << 24);
+        state = state with { Pending = (byte)(state.Pending & ~(0x80 >> subclass)) };
+        // The timer sees that nothing is pending, and lets subclasses alert again.
+        if (state is { Pending: 0, Delivery: Delivery.Parked })
+        {
+            state = state with { Delivery = Delivery.Kicking };
+            StartTimer(task, KickInterval);
+        }
+        return subclass;
+    }
+
+    // The host's interrupt: it takes the GISA from the alert list and starts its timer.
+    private ValueTask Answer(KernelTask task)
+    {
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);
+        if (state.Delivery == Delivery.Alerted)
+        {
+            state = state with { Delivery = Delivery.Kicking };
+            StartTimer(task, TimeSpan.Zero);
+        }
+        return default;
+    }
+
+    private void StartTimer(KernelTask task, TimeSpan due)
+    {
+        _timer ??= new KernelTimer(task.Runtime, "kick timer", Kick);
+        _timer.Set(due);
+    }
+
+    private ValueTask Kick(KernelTask task)
+    {
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);
+        if (state.Delivery != Delivery.Kicking)
+            return default;
+        if (state.Pending == 0)
+        {
+            state = state with { Alerting = _alertMask.Read(task, this, KvmGuards.Subclasses), Delivery = Delivery.None };
+            return default;
+        }
+        byte pending = state.Pending;
+        if (_idle.Read(task, this, KvmGuards.Delivery).Find(vcpu => !vcpu.IsKicked && (vcpu.Subclasses & pending) != 0) is not { } idle)
+        {
+            state = state with { Delivery = Delivery.Parked };
+            return default;
+        }
+        idle.IsKicked = true;
+        idle.Woken.Complete();
+        StartTimer(task, KickInterval);
+        return default;
+    }
+
+    // Under RefLock. What subclasses alert has changed; while the GISA is on the alert list they alert when the list was cut.
+    private void SetAlerting(KernelTask task)
+    {
+        ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);
+        if (state.Delivery == Delivery.None)
+            state = state with { Alerting = _alertMask.Read(task, this, KvmGuards.Subclasses) };
+    }
+
+    // Under RefLock.
+    private void ClearDelivery(KernelTask task)
+    {
+        ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);
+        state = new GisaState { HoldOuts = state.HoldOuts };
+        _timer?.Cancel();
+    }
+}

@@ -1,0 +1,29 @@
+namespace Apvirt.Kvm.Interrupts;
+
+/// <summary>How interrupts of a VM stand (kvm.md §6).</summary>
+/// <param name="Pending">IPM: subclasses with an interrupt that no vCPU has taken, 0x80 for subclass 0.</param>
+/// <param name="Alerting">IAM: subclasses that alert the host when an interrupt arrives; none while the host is at work on an alert.</param>
+/// <param name="Delivery">How far the host is with an alert.</param>
+/// <param name="HoldOuts">How often the vCPUs are held out of the kernel.</param>
+internal readonly record struct GisaState(byte Pending, byte Alerting, Delivery Delivery, int HoldOuts);
+
+/// <summary>How far the host is with an alert.</summary>
+internal enum Delivery
+{
+    /// <summary>Nothing to do.</summary>
+    None,
+    /// <summary>The GISA is on the alert list, and a host interrupt is on its way.</summary>
+    Alerted,
+    /// <summary>The timer runs: it kicks a vCPU that can take what is pending, again and again.</summary>
+    Kicking,
+    /// <summary>No idle vCPU can take what is pending: the timer would do nothing until one comes, or another interrupt.</summary>
+    Parked,
+}
+
+/// <summary>A vCPU that waits for an interrupt.</summary>
+/// <param name="Subclasses">What it can take, 0x80 for subclass 0.</param>
+/// <param name="Woken">Completed when it is kicked.</param>
+internal sealed record IdleVcpu(byte Subclasses, Apvirt.Kernel.Waiting.Completion Woken)
+{
+    internal bool IsKicked { get; set; }
+}
