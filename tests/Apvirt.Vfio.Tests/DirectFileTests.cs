@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
@@ -74,7 +75,7 @@ public sealed class DirectFileTests
     [InlineData(true)]
     public void F07_I17_a_second_bind_fails_and_in_linux_612_takes_the_vm_away(bool capturesFirst)
     {
-        VfioSystem s = new(new VfioBehaviour { CapturesBeforeCounting = capturesFirst });
+        VfioSystem s = new(capturesFirst ? Profile.Linux612 : Profile.Strict);
         VfioDevice device = s.Add("device").Device;
         VirtualMachine g = s.Vm();
         KvmVfioDevice kvm = s.KvmDevice(g);

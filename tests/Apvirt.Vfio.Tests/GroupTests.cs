@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Kernel;
 using Apvirt.Kvm.Machines;
@@ -47,7 +48,7 @@ public sealed class GroupTests
         Assert.Equal(Errno.EINVAL, _s.Do(group.UnsetContainerAsync(_s.Task)));
         Assert.Equal(Errno.EBADF, _s.Do(group.SetContainerAsync(_s.Task, null)));
         Assert.Equal(Errno.EBADFD, _s.Do(group.SetContainerAsync(_s.Task, new object())));
-        VfioContainer container = new(_s.Behaviour);
+        VfioContainer container = new(_s.Profile);
         Assert.Equal(Errno.EINVAL, _s.Do(container.SetIommuAsync(_s.Task, 2)));
         Assert.Equal(Errno.EINVAL, _s.Do(container.MapAsync(_s.Task, 0, 0x1000, MapProtection.Read)));
         Assert.Equal(Errno.Ok, _s.Do(group.SetContainerAsync(_s.Task, container)));
@@ -75,7 +76,7 @@ public sealed class GroupTests
         {
             VfioGroup group = _s.Add(kind.ToString(), kind).Device.Group;
             _s.Do(group.OpenAsync(_s.Task));
-            Assert.Equal(Errno.Ok, _s.Do(group.SetContainerAsync(_s.Task, new VfioContainer(_s.Behaviour))));
+            Assert.Equal(Errno.Ok, _s.Do(group.SetContainerAsync(_s.Task, new VfioContainer(_s.Profile))));
             Assert.Equal(kind == GroupKind.Physical ? 1 : 0, group.Dma?.Claims ?? 0);
             Assert.Equal(Errno.Ok, _s.Do(group.UnsetContainerAsync(_s.Task)));
             Assert.Equal(0, group.Dma?.Claims ?? 0);
@@ -85,7 +86,7 @@ public sealed class GroupTests
     [Fact]
     public void Groups_with_and_without_an_iommu_do_not_mix()
     {
-        VfioContainer container = new(_s.Behaviour);
+        VfioContainer container = new(_s.Profile);
         VfioGroup emulated = _s.Add("emulated").Device.Group;
         VfioGroup free = _s.Add("free", GroupKind.NoIommu).Device.Group;
         _s.Do(emulated.OpenAsync(_s.Task));
@@ -119,7 +120,7 @@ public sealed class GroupTests
     [InlineData(true)]
     public void F16_linux_612_ends_the_association_that_another_vm_has_made(bool endsForeign)
     {
-        VfioSystem s = new(new VfioBehaviour { EndsForeignAssociation = endsForeign });
+        VfioSystem s = new(endsForeign ? Profile.Linux612 : Profile.Strict);
         VfioGroup group = s.Add("device").Device.Group;
         VirtualMachine second = s.Vm("h");
         KvmVfioDevice one = s.KvmDevice(s.Vm());

@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Tasks;
@@ -12,11 +13,11 @@ public sealed class UnmapTests
 {
     private const MapProtection Both = MapProtection.Read | MapProtection.Write;
 
-    private static (VfioSystem System, VfioDevice Device, RecordingDriver Driver, VfioContainer Container) Make(VfioBehaviour? behaviour = null, int version = 2)
+    private static (VfioSystem System, VfioDevice Device, RecordingDriver Driver, VfioContainer Container) Make(Profile? profile = null, int version = 2)
     {
-        VfioSystem s = new(behaviour);
+        VfioSystem s = new(profile);
         (VfioDevice device, RecordingDriver driver) = s.Add("device");
-        VfioContainer container = new(s.Behaviour);
+        VfioContainer container = new(s.Profile);
         s.Do(device.Group.OpenAsync(s.Task));
         s.Do(device.Group.SetContainerAsync(s.Task, container));
         s.Do(container.SetIommuAsync(s.Task, version));
@@ -70,7 +71,7 @@ public sealed class UnmapTests
     [InlineData(true)]
     public void M105_I23_after_an_unmap_nothing_in_the_range_is_pinned(bool holdsListeners)
     {
-        (VfioSystem s, VfioDevice device, RecordingDriver driver, VfioContainer container) = Make(new VfioBehaviour { HoldsListenersOverCallbacks = holdsListeners });
+        (VfioSystem s, VfioDevice device, RecordingDriver driver, VfioContainer container) = Make(holdsListeners ? Profile.Linux612 : Profile.Strict);
         s.Do(container.MapAsync(s.Task, 0x2000, 0x1000, Both));
         s.Do(container.MapAsync(s.Task, 0x9000, 0x1000, Both));
         s.Open(device);

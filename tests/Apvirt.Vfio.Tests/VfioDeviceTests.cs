@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kvm.Machines;
@@ -166,7 +167,7 @@ public sealed class VfioDeviceTests
     [InlineData(true)]
     public void F18_with_an_iommufd_linux_612_lets_the_group_close_first(bool mayCloseFirst)
     {
-        VfioSystem s = new(new VfioBehaviour { GroupMayCloseFirst = mayCloseFirst });
+        VfioSystem s = new(mayCloseFirst ? Profile.Linux612 : Profile.Strict);
         VfioDevice device = s.Add("device").Device;
         s.Do(device.Group.OpenAsync(s.Task));
         Assert.Equal(Errno.Ok, s.Do(device.Group.SetContainerAsync(s.Task, new IommuFd())));

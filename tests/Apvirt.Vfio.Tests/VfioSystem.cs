@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
@@ -19,17 +20,17 @@ internal sealed class VfioSystem
 
     private readonly DeviceModel _model;
 
-    internal VfioSystem(VfioBehaviour? behaviour = null)
+    internal VfioSystem(Profile? profile = null)
     {
-        Behaviour = behaviour ?? new VfioBehaviour();
+        Profile = profile ?? Profile.Strict;
         Task = Runtime.CreateTask("test");
         _model = new DeviceModel(Runtime);
-        Groups = new VfioGroups(_model.Tree, Behaviour);
+        Groups = new VfioGroups(_model.Tree, Profile);
     }
 
     internal SimulationRuntime Runtime { get; } = new() { Checks = new KernelChecks() };
 
-    internal VfioBehaviour Behaviour { get; }
+    internal Profile Profile { get; }
 
     internal KernelTask Task { get; }
 
@@ -61,7 +62,7 @@ internal sealed class VfioSystem
     /// <summary>A container with a group and memory mapped, the group's file open.</summary>
     internal VfioContainer Contain(VfioGroup group)
     {
-        VfioContainer container = new(Behaviour);
+        VfioContainer container = new(Profile);
         Assert.Equal(Errno.Ok, Do(group.OpenAsync(Task)));
         Assert.Equal(Errno.Ok, Do(group.SetContainerAsync(Task, container)));
         Assert.Equal(Errno.Ok, Do(container.SetIommuAsync(Task, 2)));

@@ -29,7 +29,7 @@ internal sealed class PciSystem
         Task = runtime.CreateTask("set-up");
         _model = new DeviceModel(runtime);
         Groups = new VfioGroups(_model.Tree);
-        Container = new VfioContainer(Groups.Behaviour);
+        Container = new VfioContainer(Groups.Profile);
         G = new VirtualMachine("g", hostHasApxa: true, (options ?? new VirtualMachineOptions()) with { MemoryBytes = Memory });
         Do(async () => KvmDevice = (await KvmVfioDevice.CreateAsync(Task, G)).Device!);
     }

@@ -191,19 +191,22 @@ internal sealed class ScenarioWorker
             return;
         }
         _host.Checks!.Ended(_boot, Errno.Ok, writesBefore: null);
-        Report();
+        string? predictedBy = Report();
         string outcome = Outcome();
         _outcomes.Add(outcome);
+        // What a predicted defect leads to is predicted too.
         if (_explained is not null && !_explained.Contains(outcome))
-            Add("V06", "no order of the operations gives these answers and this state: " + string.Join(" ", _answers.SelectMany(a => a)), finding: null, schedule, locks: null);
+            Add("V06", "no order of the operations gives these answers and this state: " + string.Join(" ", _answers.SelectMany(a => a)), predictedBy, schedule, locks: null);
 
-        void Report()
+        // The finding that predicts what was reported; null if there is nothing, or something unpredicted.
+        string? Report()
         {
-            if (_checks.Violations.HasAny)
-            {
-                foreach (Violation violation in _checks.Violations.ToArray())
-                    Add(violation.Rule, violation.Summary, violation.Finding, schedule, violation.Locks);
-            }
+            if (!_checks.Violations.HasAny)
+                return null;
+            Violation[] violations = _checks.Violations.ToArray();
+            foreach (Violation violation in violations)
+                Add(violation.Rule, violation.Summary, violation.Finding, schedule, violation.Locks);
+            return Array.TrueForAll(violations, violation => violation.Finding is not null) ? violations[0].Finding : null;
         }
     }
 

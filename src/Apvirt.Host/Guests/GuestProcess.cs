@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
@@ -19,7 +20,7 @@ public sealed class GuestProcess
 {
     private const ulong PageMask = 0xfff;
 
-    private readonly VfioBehaviour _behaviour;
+    private readonly Profile _profile;
 
     // Replaced whole, so that whoever looks sees one state. Changed by one manager at a time.
     private OpenDevice[] _devices = [];
@@ -32,15 +33,30 @@ public sealed class GuestProcess
     private Completion _resumed = new();
 
     // Files beyond the one of each device, by the name that user space gives them.
-    private readonly Dictionary<string, VfioDeviceFile> _files = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, OpenFile> _files = new(StringComparer.Ordinal);
+
+    // Those of them that the VM's device knows.
+    private readonly List<OpenFile> _kvmFiles = [];
+
+    // A call that is under way on a file keeps it: whoever lets go of it last closes it.
+    private sealed class OpenFile(VfioDeviceFile file)
+    {
+        private int _users = 1;
+
+        internal VfioDeviceFile File => file;
+
+        internal void Get() => Interlocked.Increment(ref _users);
+
+        internal ValueTask PutAsync(KernelTask task) => Interlocked.Decrement(ref _users) == 0 ? file.CloseAsync(task) : default;
+    }
 
     private sealed record OpenDevice(VfioDevice Device, VfioDeviceFile File);
 
-    internal GuestProcess(string name, VirtualMachine machine, VfioBehaviour behaviour)
+    internal GuestProcess(string name, VirtualMachine machine, Profile profile)
     {
         Name = name;
         Machine = machine;
-        _behaviour = behaviour;
+        _profile = profile;
     }
 
     /// <summary>Name of the guest.</summary>
@@ -100,7 +116,7 @@ public sealed class GuestProcess
     private async ValueTask<(Errno Error, VfioDeviceFile? File)> TakeAsync(KernelTask task, VfioDevice device, bool associatesKvm)
     {
         VfioGroup group = device.Group;
-        Container ??= new VfioContainer(_behaviour);
+        Container ??= new VfioContainer(_profile);
         Errno error = await group.SetContainerAsync(task, Container);
         if (error == Errno.Ok && Container.Iommu is null)
             error = await MapMemoryAsync(task, Container);
@@ -121,9 +137,11 @@ public sealed class GuestProcess
         Touches(task);
         Machine.PauseVcpus(task);
         WakeVcpus();
-        foreach (VfioDeviceFile file in _files.Values)
-            await file.CloseAsync(task);
+        TouchesFiles(task, isWrite: true);
+        OpenFile[] files = [.. _files.Values];
         _files.Clear();
+        foreach (OpenFile file in files)
+            await file.PutAsync(task);
         await CloseVmAsync(task);
     }
 
@@ -132,12 +150,18 @@ public sealed class GuestProcess
     /// <returns>EBADF if they are closed.</returns>
     internal async ValueTask<Errno> CloseVmAsync(KernelTask task)
     {
+        TouchesFiles(task, isWrite: true);
         if (!_hasVm)
             return Errno.EBADF;
         _hasVm = false;
-        if (_kvmDevice is not null)
-            await _kvmDevice.CloseAsync(task);
+        KvmVfioDevice? device = _kvmDevice;
         _kvmDevice = null;
+        if (device is not null)
+            await device.CloseAsync(task);
+        OpenFile[] kept = [.. _kvmFiles];
+        _kvmFiles.Clear();
+        foreach (OpenFile file in kept)
+            await file.PutAsync(task);
         Machine.Put(task);
         return Errno.Ok;
     }
@@ -184,11 +208,18 @@ public sealed class GuestProcess
         resumed.CompleteAll();
     }
 
-    /// <summary>Whether the process has the file of its VM.</summary>
+    /// <summary>Whether the process has the file of its VM, for observers.</summary>
     public bool HasVm => _hasVm;
 
+    /// <summary>Whether the process has the file of its VM.</summary>
+    internal bool ReadHasVm(KernelTask task)
+    {
+        TouchesFiles(task, isWrite: false);
+        return _hasVm;
+    }
+
     /// <summary>Open files beyond the one of each device.</summary>
-    public IReadOnlyCollection<VfioDeviceFile> Files => _files.Values;
+    public IReadOnlyCollection<VfioDeviceFile> Files => [.. _files.Values.Select(open => open.File)];
 
     /// <summary>Opens a device once more through its group, whose file the process has open.</summary>
     /// <param name="task">The task.</param>
@@ -197,11 +228,16 @@ public sealed class GuestProcess
     /// <returns>EEXIST for a name in use, else what the open answers.</returns>
     public async ValueTask<Errno> OpenAgainAsync(KernelTask task, VfioDevice device, string name)
     {
+        TouchesFiles(task, isWrite: true);
         if (_files.ContainsKey(name))
             return Errno.EEXIST;
         (Errno error, VfioDeviceFile? file) = await device.Group.GetDeviceAsync(task, device.Name);
-        if (file is not null)
-            _files.Add(name, file);
+        TouchesFiles(task, isWrite: true);
+        if (file is not null && !_files.TryAdd(name, new OpenFile(file)))
+        {
+            await file.CloseAsync(task);
+            return Errno.EEXIST;
+        }
         return error;
     }
 
@@ -212,11 +248,12 @@ public sealed class GuestProcess
     /// <returns>EEXIST for a name in use, ENODEV if the device is going.</returns>
     public Errno OpenDirectly(KernelTask task, VfioDevice device, string name)
     {
+        TouchesFiles(task, isWrite: true);
         if (_files.ContainsKey(name))
             return Errno.EEXIST;
         (Errno error, VfioDeviceFile? file) = device.OpenDirectly(task);
         if (file is not null)
-            _files.Add(name, file);
+            _files.Add(name, new OpenFile(file));
         return error;
     }
 
@@ -224,10 +261,8 @@ public sealed class GuestProcess
     /// <param name="task">The task.</param>
     /// <param name="name">The file.</param>
     /// <returns>EBADF if there is none, else what the bind answers.</returns>
-    public async ValueTask<Errno> BindAsync(KernelTask task, string name)
+    public ValueTask<Errno> BindAsync(KernelTask task, string name) => WithFileAsync(task, name, async file =>
     {
-        if (!_files.TryGetValue(name, out VfioDeviceFile? file))
-            return Errno.EBADF;
         if (_iommufd is null)
         {
             _iommufd = new IommuFd();
@@ -235,21 +270,31 @@ public sealed class GuestProcess
         }
         Errno error = await file.BindAsync(task, _iommufd);
         return error == Errno.Ok ? await file.AttachAsync(task, _iommufd.Compatible) : error;
-    }
+    });
 
     /// <summary>Attaches a bound file's device to the guest's memory.</summary>
     /// <param name="task">The task.</param>
     /// <param name="name">The file.</param>
     /// <returns>EBADF if there is none, else what the attach answers.</returns>
-    public async ValueTask<Errno> AttachAsync(KernelTask task, string name) =>
-        _files.TryGetValue(name, out VfioDeviceFile? file) ? await file.AttachAsync(task, _iommufd?.Compatible) : Errno.EBADF;
+    public ValueTask<Errno> AttachAsync(KernelTask task, string name) => WithFileAsync(task, name, file => file.AttachAsync(task, _iommufd?.Compatible));
 
     /// <summary>Detaches a bound file's device from the guest's memory.</summary>
     /// <param name="task">The task.</param>
     /// <param name="name">The file.</param>
     /// <returns>EBADF if there is none, else what the detach answers.</returns>
-    public async ValueTask<Errno> DetachAsync(KernelTask task, string name) =>
-        _files.TryGetValue(name, out VfioDeviceFile? file) ? await file.DetachAsync(task) : Errno.EBADF;
+    public ValueTask<Errno> DetachAsync(KernelTask task, string name) => WithFileAsync(task, name, file => file.DetachAsync(task));
+
+    private async ValueTask<Errno> WithFileAsync(KernelTask task, string name, Func<VfioDeviceFile, ValueTask<Errno>> action)
+    {
+        TouchesFiles(task, isWrite: true);
+        if (!_files.TryGetValue(name, out OpenFile? open))
+            return Errno.EBADF;
+        open.Get();
+        Errno error = await action(open.File);
+        TouchesFiles(task, isWrite: true);
+        await open.PutAsync(task);
+        return error;
+    }
 
     /// <summary>Closes a file.</summary>
     /// <param name="task">The task.</param>
@@ -257,9 +302,10 @@ public sealed class GuestProcess
     /// <returns>EBADF if there is none.</returns>
     public async ValueTask<Errno> CloseFileAsync(KernelTask task, string name)
     {
-        if (!_files.Remove(name, out VfioDeviceFile? file))
+        TouchesFiles(task, isWrite: true);
+        if (!_files.Remove(name, out OpenFile? open))
             return Errno.EBADF;
-        await file.CloseAsync(task);
+        await open.PutAsync(task);
         return Errno.Ok;
     }
 
@@ -270,20 +316,45 @@ public sealed class GuestProcess
     /// <returns>EBADF if the VM's files are closed or there is no such file, else what the VM's device answers.</returns>
     public async ValueTask<Errno> AssociateAsync(KernelTask task, object file, bool isAdded)
     {
+        TouchesFiles(task, isWrite: true);
         if (!_hasVm)
             return Errno.EBADF;
-        object? target = file is string name ? _files.GetValueOrDefault(name) : file;
+        OpenFile? open = file is string name ? _files.GetValueOrDefault(name) : null;
+        object? target = file is string ? open?.File : file;
         if (_kvmDevice is null)
         {
-            (Errno error, _kvmDevice) = await KvmVfioDevice.CreateAsync(task, Machine);
-            if (error != Errno.Ok)
+            (Errno error, KvmVfioDevice? made) = await KvmVfioDevice.CreateAsync(task, Machine);
+            TouchesFiles(task, isWrite: true);
+            _kvmDevice ??= made;
+            if (_kvmDevice is null)
                 return error;
         }
-        return isAdded ? await _kvmDevice!.AddAsync(task, target) : await _kvmDevice!.DeleteAsync(task, target);
+        return isAdded ? await AddAsync(task, target, open) : await DeleteAsync(task, target, open);
+    }
+
+    // The VM's device keeps a file that it knows, although the process closes it.
+    private async ValueTask<Errno> AddAsync(KernelTask task, object? target, OpenFile? open)
+    {
+        open?.Get();
+        Errno error = await _kvmDevice!.AddAsync(task, target);
+        if (open is not null && error == Errno.Ok)
+            _kvmFiles.Add(open);
+        else if (open is not null)
+            await open.PutAsync(task);
+        return error;
+    }
+
+    private async ValueTask<Errno> DeleteAsync(KernelTask task, object? target, OpenFile? open)
+    {
+        Errno error = await _kvmDevice!.DeleteAsync(task, target);
+        if (open is not null && error == Errno.Ok && _kvmFiles.Remove(open))
+            await open.PutAsync(task);
+        return error;
     }
 
     private async ValueTask LeaveAsync(KernelTask task, VfioGroup group)
     {
+        TouchesFiles(task, isWrite: false);
         if (_kvmDevice is not null)
             await _kvmDevice.DeleteAsync(task, group);
         await group.UnsetContainerAsync(task);
@@ -294,6 +365,13 @@ public sealed class GuestProcess
         Errno error = await container.SetIommuAsync(task, version: 2);
         ulong bytes = Machine.Options.MemoryBytes & ~PageMask;
         return error == Errno.Ok && bytes > 0 ? await container.MapAsync(task, 0, bytes, MapProtection.Read | MapProtection.Write) : error;
+    }
+
+    // The process's table of open files.
+    private void TouchesFiles(KernelTask task, bool isWrite)
+    {
+        if (task.HasPoints)
+            task.Runtime.Touched($"files of {Name}", isWrite);
     }
 
     private static void Touches(KernelTask task)

@@ -139,7 +139,7 @@ public sealed class GuestProcesses
             Ultravisor = _host.Ultravisor,
             GisaDesignation = options.Machine.GisaDesignation + GisaBytes * (uint)(Interlocked.Increment(ref _made) - 1),
         };
-        return new GuestProcess(name, new VirtualMachine(name, _host.ApBus.Configuration.HasApxa, machine), _host.VfioAp.Matrix.Groups.Behaviour);
+        return new GuestProcess(name, new VirtualMachine(name, _host.ApBus.Configuration.HasApxa, machine), _host.VfioAp.Matrix.Groups.Profile);
     }
 
     /// <summary>Stops a guest: all its devices are closed, then the VM goes.</summary>
@@ -307,7 +307,7 @@ public sealed class GuestProcesses
     /// <returns>As <see cref="ZpciOperation.RunAsync"/>; EBADF if the VM's file is closed.</returns>
     public async ValueTask<Errno> OperateAsync(KernelTask task, GuestProcess guest, uint handle, ZpciOperationCode code, uint flags, ForwardingRequest request)
     {
-        if (!guest.HasVm || !guest.Machine.TryGet(task))
+        if (!guest.ReadHasVm(task) || !guest.Machine.TryGet(task))
             return Errno.EBADF;
         Errno error = await ZpciOperation.RunAsync(task, guest.Machine, handle, code, flags, request);
         guest.Machine.Put(task);

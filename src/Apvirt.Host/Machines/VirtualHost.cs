@@ -117,7 +117,7 @@ public sealed class VirtualHost
         await bus.ScanAsync(task);
         await bus.RegisterDriverAsync(task, new Cex4CardDriver(bus));
         await bus.RegisterDriverAsync(task, new Cex4QueueDriver(bus));
-        VfioGroups groups = new(model.Tree, BehaviourOf(setup.Profile));
+        VfioGroups groups = new(model.Tree, setup.Profile);
         VfioApModule vfioAp = await VfioApModule.LoadAsync(task, bus, mdevBus, groups, hardware.InstructionsFor(ApIssuer.VfioAp), setup.Profile);
         PciSubsystem pci = await PciSubsystem.BootAsync(task, model, mdevBus, groups, setup.PciFunctions, setup.CanInterpretPci, setup.Profile);
         hardware.ClearResetCounters();
@@ -126,14 +126,6 @@ public sealed class VirtualHost
             Ultravisor = setup.HasSecureExecution ? new Ultravisor(setup.HasSecureAiv) : null,
         };
     }
-
-    private static VfioBehaviour BehaviourOf(Profile profile) => new()
-    {
-        HoldsListenersOverCallbacks = profile.Has(Quirk.ListenersHeldWhileTold),
-        CapturesBeforeCounting = profile.Has(Quirk.SecondBindDropsVm),
-        EndsForeignAssociation = profile.Has(Quirk.ForeignAssociationEnds),
-        GroupMayCloseFirst = profile.Has(Quirk.GroupMayCloseFirst),
-    };
 
     /// <summary>Changes the hardware's configuration and scans, as a notification from the channel subsystem makes the bus do.</summary>
     /// <param name="task">The task.</param>

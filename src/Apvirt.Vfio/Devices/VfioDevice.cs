@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
@@ -197,10 +198,10 @@ public sealed class VfioDevice
         {
             bool isBound = ReadOpens(task) > 0;
             // F07: 6.12 finds out that the device is bound after it has taken the VM, and then lets go of that of the other.
-            if (!isBound || Group.Behaviour.CapturesBeforeCounting)
+            if (!isBound || Group.Profile.Has(Quirk.SecondBindDropsVm))
                 _kvm.Write(task, this, VfioGuards.Opens, file.TryGetKvm(task));
             error = isBound ? Errno.EINVAL : await AddUserAsync(task, iommufd, throughGroup: false);
-            if (error != Errno.Ok && (!isBound || Group.Behaviour.CapturesBeforeCounting))
+            if (error != Errno.Ok && (!isBound || Group.Profile.Has(Quirk.SecondBindDropsVm)))
                 PutKvm(task);
             file.IsGranted = error == Errno.Ok;
         }
@@ -306,7 +307,7 @@ public sealed class VfioDevice
     {
         if (Group.Dma is { } dma && await dma.ClaimAsync(task, iommufd) is var error && error != Errno.Ok)
             return error;
-        _use.Write(task, this, VfioGuards.Opens, new DeviceUse(null, null, new IoasAccess(this), KeepsGroupFile: throughGroup && !Group.Behaviour.GroupMayCloseFirst));
+        _use.Write(task, this, VfioGuards.Opens, new DeviceUse(null, null, new IoasAccess(this), KeepsGroupFile: throughGroup && !Group.Profile.Has(Quirk.GroupMayCloseFirst)));
         return Errno.Ok;
     }
 

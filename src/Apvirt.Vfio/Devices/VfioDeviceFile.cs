@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
@@ -103,8 +104,13 @@ public sealed class VfioDeviceFile : IKvmFile
     public void EndKvm(KernelTask task, VirtualMachine machine)
     {
         using KernelSpinLock.Section section = ReferenceLock.Lock(task);
-        if (Device.Group.Behaviour.EndsForeignAssociation || _kvm.Read(task, this, VfioGuards.FileKvm) == machine)
-            _kvm.Write(task, this, VfioGuards.FileKvm, null);
+        VirtualMachine? owner = _kvm.Read(task, this, VfioGuards.FileKvm);
+        // F16: 6.12 does not look whose association it ends.
+        if (owner != machine && !Device.Group.Profile.Has(Quirk.ForeignAssociationEnds))
+            return;
+        if (owner is not null && owner != machine)
+            VfioGroup.ReportForeign(task, this, owner, machine);
+        _kvm.Write(task, this, VfioGuards.FileKvm, null);
     }
 
     /// <inheritdoc/>

@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
@@ -11,7 +12,7 @@ public sealed class VfioContainer
 {
     internal static readonly LockClass ContainerClass = new("container group_lock", LockKind.RwSemaphore);
 
-    private readonly VfioBehaviour _behaviour;
+    private readonly Profile _profile;
 
     // L11, inside group_lock. Guards _groups and _iommu.
     internal KernelRwSemaphore Lock { get; } = new(ContainerClass);
@@ -20,8 +21,8 @@ public sealed class VfioContainer
     private Guarded<Type1Iommu?> _iommu;
 
     /// <summary>Opens a container.</summary>
-    /// <param name="behaviour">What is done otherwise than it should be.</param>
-    public VfioContainer(VfioBehaviour behaviour) => _behaviour = behaviour;
+    /// <param name="profile">Whose quirks apply.</param>
+    public VfioContainer(Profile profile) => _profile = profile;
 
     /// <summary>The IOMMU driver, for observers; null while none is set.</summary>
     public Type1Iommu? Iommu => _iommu.Peek;
@@ -41,7 +42,7 @@ public sealed class VfioContainer
             : Errno.Ok;
         if (error == Errno.Ok)
         {
-            Type1Iommu iommu = new(version, _behaviour);
+            Type1Iommu iommu = new(version, _profile);
             error = await AttachGroupsAsync(task, iommu);
             if (error == Errno.Ok)
                 _iommu.Write(task, this, VfioGuards.Container, iommu);

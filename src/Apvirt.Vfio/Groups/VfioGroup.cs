@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using System.Globalization;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
@@ -109,8 +110,8 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     /// <summary>What stands behind its devices.</summary>
     public GroupKind Kind { get; }
 
-    /// <summary>What is done otherwise than it should be.</summary>
-    internal VfioBehaviour Behaviour => _groups.Behaviour;
+    /// <summary>Whose quirks apply.</summary>
+    internal Profile Profile => _groups.Profile;
 
     /// <summary>Whose the DMA of its devices is; null for a group without an IOMMU.</summary>
     public DmaOwnership? Dma { get; }
@@ -262,9 +263,18 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     public void EndKvm(KernelTask task, VirtualMachine machine)
     {
         using KernelSpinLock.Section section = ReferenceLock.Lock(task);
-        if (Behaviour.EndsForeignAssociation || _kvm.Read(task, this, VfioGuards.GroupKvm) == machine)
-            _kvm.Write(task, this, VfioGuards.GroupKvm, null);
+        VirtualMachine? owner = _kvm.Read(task, this, VfioGuards.GroupKvm);
+        // F16: 6.12 does not look whose association it ends.
+        if (owner != machine && !Profile.Has(Quirk.ForeignAssociationEnds))
+            return;
+        if (owner is not null && owner != machine)
+            VfioGroup.ReportForeign(task, this, owner, machine);
+        _kvm.Write(task, this, VfioGuards.GroupKvm, null);
     }
+
+    // R1: a VM's association ends when its own device says so.
+    internal static void ReportForeign(KernelTask task, IKvmFile file, VirtualMachine owner, VirtualMachine machine) => task.Checks?.Violations.Add(
+        new Violation(ViolationKind.Invariant, "R1", $"VM {machine} ends the association of {file} with VM {owner}", task.Name) { Finding = Quirk.ForeignAssociationEnds.Finding() });
 
     /// <summary>The group's VM with a reference, if it has one that lives (R3).</summary>
     internal VirtualMachine? TryGetKvm(KernelTask task)

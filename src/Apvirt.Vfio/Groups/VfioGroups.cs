@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 
@@ -11,16 +12,16 @@ public sealed class VfioGroups
 
     /// <summary>Makes an empty set and its directories.</summary>
     /// <param name="tree">The machine's tree.</param>
-    /// <param name="behaviour">What is done otherwise than it should be.</param>
-    public VfioGroups(SysfsTree tree, VfioBehaviour? behaviour = null)
+    /// <param name="profile">Whose quirks apply.</param>
+    public VfioGroups(SysfsTree tree, Profile? profile = null)
     {
         _directory = tree.Kernel.AddDirectory("iommu_groups");
         Nodes = new VfioNodes(tree);
-        Behaviour = behaviour ?? new VfioBehaviour();
+        Profile = profile ?? Profile.Strict;
     }
 
-    /// <summary>What is done otherwise than it should be.</summary>
-    public VfioBehaviour Behaviour { get; }
+    /// <summary>Whose quirks apply.</summary>
+    public Profile Profile { get; }
 
     /// <summary>The device nodes of the groups and their devices.</summary>
     internal VfioNodes Nodes { get; }

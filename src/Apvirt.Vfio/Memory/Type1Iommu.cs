@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
@@ -14,7 +15,7 @@ public sealed class Type1Iommu : DmaSpace
     internal static readonly LockClass ListClass = new("device_list_lock", LockKind.Mutex);
     private const int RoundsMax = 10;
 
-    private readonly VfioBehaviour _behaviour;
+    private readonly Profile _profile;
 
     // iommu->lock, L20. Guards _mappings.
     private Guarded<List<Mapping>> _mappings = new([]);
@@ -24,10 +25,10 @@ public sealed class Type1Iommu : DmaSpace
 
     private Guarded<List<VfioDevice>> _listeners = new([]);
 
-    internal Type1Iommu(int version, VfioBehaviour behaviour) : base(IommuClass)
+    internal Type1Iommu(int version, Profile profile) : base(IommuClass)
     {
         Version = version;
-        _behaviour = behaviour;
+        _profile = profile;
     }
 
     /// <summary>1, or 2 in which a mapping goes as a whole.</summary>
@@ -129,7 +130,7 @@ public sealed class Type1Iommu : DmaSpace
     private async ValueTask TellAsync(KernelTask task, Mapping mapping)
     {
         VfioDevice[] listeners = [.. _listeners.Read(task, this, VfioGuards.Listeners)];
-        if (!_behaviour.HoldsListenersOverCallbacks)
+        if (!_profile.Has(Quirk.ListenersHeldWhileTold))
         {
             Lock.Unlock(task);
             foreach (VfioDevice device in listeners)
@@ -139,7 +140,7 @@ public sealed class Type1Iommu : DmaSpace
         }
         await ListLock.LockAsync(task);
         string? finding = task.Finding;
-        task.Finding = "F01";
+        task.Finding = Quirk.ListenersHeldWhileTold.Finding();
         Lock.Unlock(task);
         foreach (VfioDevice device in listeners)
             await device.TellUnmapAsync(task, mapping.Iova, mapping.Length);

@@ -17,6 +17,8 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
 {
     internal static readonly LockClass KzdevClass = new("kzdev_lock", LockKind.Mutex);
 
+    private const int AttemptsMax = 3;
+
     private readonly AdapterInterruptTable _table;
     private readonly Profile _profile;
 
@@ -268,7 +270,7 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
             {
                 // F14: 6.12 leaves the function disabled.
                 if (!_profile.Has(Quirk.FunctionLeftBehind))
-                    EnableFor(task, gisa: 0);
+                    ReturnToHost(task);
                 return error;
             }
             _gisa.Write(task, this, ZpciGuards.Association, gisa);
@@ -284,8 +286,20 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
         Errno error = Firmware.IsEnabled ? Firmware.Disable(task) : Errno.Ok;
         if (error == Errno.EIO && !_profile.Has(Quirk.FunctionLeftBehind))
             error = Firmware.Disable(task);
-        if (error == Errno.Ok)
+        if (error != Errno.Ok)
+            return;
+        if (_profile.Has(Quirk.FunctionLeftBehind))
             EnableFor(task, gisa: 0);
+        else
+            ReturnToHost(task);
+    }
+
+    // Tried a few times: nobody but the host is left to care.
+    private void ReturnToHost(KernelTask task)
+    {
+        for (int attempt = 0; attempt < AttemptsMax && EnableFor(task, gisa: 0) != Errno.Ok; attempt++)
+        {
+        }
     }
 
     // Enabled with its translations, or not at all.

@@ -8,7 +8,7 @@ namespace Apvirt.Explore.Tests.Scenarios;
 public sealed class FindingTests
 {
     // What invariants.md says each finding violates, as far as its configuration goes: I11 needs a new owner of the queue,
-    // V06 a point within a show, V08 vCPUs that wait. F02 and F06 are one quirk, so F06 has I10 too; a subclass that stays
+    // V06 a point within a show. F16 breaks the rules of vfio.md §6, F20 M089. F02 and F06 are one quirk, so F06 has I10 too; a subclass that stays
     // registered with a page that stays pinned is I22, and unlocking in the wrong order I28.
     public static TheoryData<string, string, string> Expected => new()
     {
@@ -25,8 +25,12 @@ public sealed class FindingTests
         { "f10-created-unlocked", "F10", "I26" },
         { "f12-endless-reset", "F12", "V04" },
         { "f13-reset-does-not-filter", "F13", "I04 V03" },
+        { "f14-function-left-behind", "F14", "I30 I35" },
+        { "f16-foreign-association", "F16", "R1" },
         { "f17-binding-read-unlocked", "F17", "I26" },
         { "f19-subclasses-forgotten", "F19", "I22" },
+        { "f19-idle-guest-sleeps-on", "F19", "I22 V08" },
+        { "f20-looks-then-takes", "F20", "M089 V06" },
         { "f21-unexpected-code", "F21", "I21 I22" },
         { "offered-before-listed", "vfio-ap.md 8", "I15" },
     };

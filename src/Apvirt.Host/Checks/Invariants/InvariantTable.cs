@@ -10,6 +10,7 @@ public static class InvariantTable
         new UnattachedIsEmpty(), new ControlDomains(), new Limits(), new LinkIffBoundAndAssigned(), new BackPointer(),
         new ResetBeforeReuse(), new AssignedNotReserved(), new OneMdevPerMachine(), new ReferenceAccounting(), new PinnedNib(),
         new PinBalance(), new IscReferences(), new Instances(), new Deferral(), new FilterFixpoint(), new BindingConverges(),
-        new AivIffGisa(), new ImmutableKvm(), new DriverOpens(), new GroupUse(),
+        new AivIffGisa(), new ImmutableKvm(), new DriverOpens(), new GroupUse(), new Designation(), new ForwardingUse(),
+        new Translations(), new EnabledForHost(), new VgpuUse(),
     ];
 }

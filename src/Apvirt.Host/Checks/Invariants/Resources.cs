@@ -6,6 +6,7 @@ using Apvirt.Kvm.Machines;
 using Apvirt.VfioAp.Matrix;
 using Apvirt.VfioAp.Mdev;
 using Apvirt.VfioAp.Queues;
+using Apvirt.VfioPci.Pci;
 
 namespace Apvirt.Host.Checks.Invariants;
 
@@ -87,23 +88,29 @@ internal sealed class PinBalance() : Invariant("I21", "pins are those of armed q
     }
 }
 
-/// <summary>I22: references to guest subclasses are those of armed queues, and the alert mask shows which there are.</summary>
-internal sealed class IscReferences() : Invariant("I22", "ISC references are those of armed queues", CheckPoint.Rest)
+/// <summary>I22: references to guest subclasses are those of armed queues and forwarded functions, and the alert mask shows which there are.</summary>
+internal sealed class IscReferences() : Invariant("I22", "ISC references are those of armed queues and forwarded functions", CheckPoint.Rest)
 {
-    public override IReadOnlyList<string> DependsOn => ["queue.saved_iova, saved_isc", "ISC refcount / alert mask", "mdev.kvm", "queue.mdev", "matrix_dev queues"];
+    public override IReadOnlyList<string> DependsOn => ["zdev.kzdev, zdev.gisa, kzdev.fib", "queue.saved_iova, saved_isc", "ISC refcount / alert mask", "mdev.kvm", "queue.mdev", "matrix_dev queues"];
 
     public override void Check(InvariantContext context)
     {
         MatrixDevice matrix = context.Host.VfioAp.Matrix;
-        if (matrix.Mdevs.All(m => m.Kvm is null))
+        GuestProcess[] guests = context.Host.Guests.List();
+        if (guests.Length == 0)
             return;
         Dictionary<(VirtualMachine, int), int> expected = [];
+        foreach (PciSlot slot in context.Host.Pci.Bus.Slots)
+        {
+            if (slot.Function is { Machine: { } user, Forwarded: { IsOn: true } forwarded })
+                expected[(user, forwarded.Subclass)] = expected.GetValueOrDefault((user, forwarded.Subclass)) + 1;
+        }
         foreach (VfioApQueue queue in BoundQueues.Of(matrix))
         {
             if (queue.Interrupt.HasIsc && queue.Mdev?.Kvm is { } machine)
                 expected[(machine, queue.Interrupt.Isc)] = expected.GetValueOrDefault((machine, queue.Interrupt.Isc)) + 1;
         }
-        foreach (VirtualMachine machine in matrix.Mdevs.Select(m => m.Kvm).OfType<VirtualMachine>())
+        foreach (VirtualMachine machine in guests.Select(guest => guest.Machine))
         {
             IReadOnlyList<int> counts = machine.Gisa.Counts;
             for (int isc = 0; isc < Gisa.SubclassCount; isc++)
