@@ -66,22 +66,18 @@ internal static class PciAttributes
         text.Append(space);
     }
 
-    private static async ValueTask<Errno> ShowOverrideAsync(KernelTask task, PciDevice device, SysfsText text)
+    private static ValueTask<Errno> ShowOverrideAsync(KernelTask task, PciDevice device, SysfsText text)
     {
-        await device.Lock.LockAsync(task);
         text.Append(device.DriverOverride ?? "(null)").AppendLine();
-        device.Lock.Unlock(task);
-        return Errno.Ok;
+        return new ValueTask<Errno>(Errno.Ok);
     }
 
     // An empty line takes the name away; the device keeps whatever driver it has.
-    private static async ValueTask<Errno> StoreOverrideAsync(KernelTask task, PciDevice device, ReadOnlyMemory<byte> text)
+    private static ValueTask<Errno> StoreOverrideAsync(KernelTask task, PciDevice device, ReadOnlyMemory<byte> text)
     {
         string name = Encoding.UTF8.GetString(text.Span).Split('\n')[0];
-        await device.Lock.LockAsync(task);
         device.DriverOverride = name.Length == 0 ? null : name;
-        device.Lock.Unlock(task);
-        return Errno.Ok;
+        return new ValueTask<Errno>(Errno.Ok);
     }
 
     private static async ValueTask<Errno> StoreRemoveAsync(KernelTask task, PciDevice device, ReadOnlyMemory<byte> text)

@@ -11,6 +11,8 @@ public sealed class PciDevice : Device
 {
     private static readonly DeviceLockClasses Classes = new("pci");
 
+    private string? _driverOverride;
+
     internal PciDevice(PciBus bus, RootDevice bridge, string address, PciFunctionSetup setup, ZpciFunction function)
         : base(bus.Model, address, bridge, Classes)
     {
@@ -35,8 +37,12 @@ public sealed class PciDevice : Device
     /// <summary>What vfio-pci has of it; null unless it is bound to that.</summary>
     public VfioPciDevice? Vfio { get; internal set; }
 
-    /// <summary>Name of the only driver that may have it; null for any that matches. Under the device's lock.</summary>
-    public string? DriverOverride { get; internal set; }
+    /// <summary>Name of the only driver that may have it; null for any that matches. Replaced whole; its file takes no lock that removal holds (I29).</summary>
+    public string? DriverOverride
+    {
+        get => Shared(ref _driverOverride, "driver_override", isWrite: false);
+        internal set => Shared(ref _driverOverride, "driver_override", isWrite: true) = value;
+    }
 
     /// <inheritdoc/>
     public override AttributeTable Attributes => PciAttributes.Table;
