@@ -1,4 +1,5 @@
 using System.Globalization;
+using Apvirt.Ap.Architecture;
 using Apvirt.Kernel.Runtime;
 
 namespace Apvirt.Host.Fuzzing;
@@ -18,6 +19,7 @@ internal sealed class FuzzOperations
 
     private readonly int[] _adapters;
     private readonly int[] _domains;
+    private readonly VfioFuzzOperations _vfio;
     private SplitMix _random;
     private string _interrupted = "";
 
@@ -26,14 +28,23 @@ internal sealed class FuzzOperations
         _random = new SplitMix(seed);
         _adapters = Some([2, 4, 5, 9]);
         _domains = Some([4, 0x47, 0xab, 0xff]);
-        Header = $$"""{"trace":"apvirt-trace/1","about":"fuzzed","host":{"apxa":true,"max_adapter":255,"max_domain":255,"adapters":{{Ids(_adapters)}},"domains":{{Ids(_domains)}},"control_domains":{{Ids(_domains)}},"type":"CEX8C hwtype 14"},"apmask":"{{(Chance(4) ? "0x" + new string('f', 64) : "0x0")}}","aqmask":"0x{{new string('f', 64)}}"}""";
+        _vfio = new VfioFuzzOperations(new SplitMix(_random.Next()), Guests, Uuids, () => _interrupted.Length == 0 || Chance(3) ? Queue() : _interrupted[^8..^1]);
+        Header = $$"""{"trace":"apvirt-trace/1","about":"fuzzed","host":{"apxa":true,"max_adapter":255,"max_domain":255,"adapters":{{Ids(_adapters)}},"domains":{{Ids(_domains)}},"control_domains":{{Ids(_domains)}},"type":"CEX8C hwtype 14","pv_aiv":{{(Chance(2) ? "true" : "false")}},{{VfioFuzzOperations.Functions}}},"apmask":"{{(Chance(4) ? "0x" + new string('f', 64) : "0x0")}}","aqmask":"0x{{new string('f', 64)}}"}""";
     }
 
     /// <summary>The header of the trace.</summary>
     internal string Header { get; }
 
+    /// <summary>What an episode begins with, so that most operations find something to work on.</summary>
+    internal IEnumerable<string> Prelude() =>
+    [
+        Write($"{MatrixPath}/mdev_supported_types/vfio_ap-passthrough/create", Uuids[0]),
+        Write($"{MatrixPath}/{Uuids[0]}/ap_config", $"{ApMask.Of(_adapters)},{ApMask.Of(_domains)},{ApMask.Of(_domains)}"),
+        .. _vfio.Prelude(),
+    ];
+
     /// <summary>The next operation.</summary>
-    internal string Next() => _random.Below(24) switch
+    internal string Next() => Chance(3) ? _vfio.Next() : _random.Below(24) switch
     {
         < 6 => Write($"{MatrixPath}/{Uuid()}/{Of(MdevFiles)}", Number(Chance(2) ? Adapter() : Domain())),
         6 => Write($"{MatrixPath}/{Uuid()}/ap_config", $"{Mask(_adapters)},{Mask(_domains)},{Mask(_domains)}"),
@@ -44,7 +55,7 @@ internal sealed class FuzzOperations
         12 => Write($"/sys/bus/ap/{(Chance(2) ? "apmask" : "aqmask")}", $"{(Chance(3) ? '+' : '-')}{Number(Chance(2) ? Adapter() : Domain())}"),
         13 or 14 => Write($"/sys/bus/ap/drivers/{(Chance(4) ? "cex4queue" : "vfio_ap")}/{(Chance(2) ? "bind" : "unbind")}", Queue()),
         15 or 16 => $$"""{"op":"guest.start","guest":"{{Of(Guests)}}","mdev":"{{Uuid()}}"{{(Chance(12) ? ",\"kvm\":false" : "")}}{{(Chance(12) ? ",\"ap\":false" : "")}}}""",
-        17 => Chance(2) ? $$"""{"op":"guest.stop","guest":"{{Of(Guests)}}"}""" : $$"""{"op":"guest.detach","guest":"{{Of(Guests)}}","mdev":"{{Uuid()}}"}""",
+        17 => Chance(4) ? $$"""{"op":"guest.stop","guest":"{{Of(Guests)}}"}""" : $$"""{"op":"guest.detach","guest":"{{Of(Guests)}}","mdev":"{{Uuid()}}"}""",
         18 or 19 => $$"""{"op":"pqap.aqic",{{Interrupted()}},"enable":{{(Chance(3) ? "false" : "true")}},"isc":{{_random.Below(8)}},"nib":"0x{{(1 + _random.Below(4)) << 12:x}}"{{(Chance(10) ? ",\"pin_fail\":true" : "")}}}""",
         20 => $$"""{"op":"guest.zapq",{{Interrupted()}}}""",
         21 => Chance(2) ? $$"""{"op":"device.reset","mdev":"{{Uuid()}}"}""" : $$"""{"op":"dma.unmap","mdev":"{{Uuid()}}","iova":"0x{{_random.Below(4) << 12:x}}","length":"0x2000"}""",
@@ -58,7 +69,7 @@ internal sealed class FuzzOperations
     private string Interrupted()
     {
         if (_interrupted.Length == 0 || Chance(3))
-            _interrupted = $"\"guest\":\"{Of(Guests)}\",\"apqn\":\"{Queue()}\"";
+            _interrupted = $"\"guest\":\"{(Chance(2) ? Guests[0] : Of(Guests))}\",\"apqn\":\"{Queue()}\"";
         return _interrupted;
     }
 
@@ -98,7 +109,7 @@ internal sealed class FuzzOperations
         return some.Length > 0 ? some : ids;
     }
 
-    private string Mask(int[] ids) => Ap.Architecture.ApMask.Of(Some(ids)).ToString();
+    private string Mask(int[] ids) => ApMask.Of(Some(ids)).ToString();
 
     private static string Ids(int[] ids) => $"[{string.Join(',', ids)}]";
 }

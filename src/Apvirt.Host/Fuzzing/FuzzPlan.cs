@@ -35,10 +35,10 @@ public sealed record FuzzPlan(string Header, ulong Seed, Profile Profile, IReadO
     {
         SplitMix random = new(seed ^ ((ulong)episode * 0x9E3779B97F4A7C15));
         FuzzOperations source = new(random.Next());
-        List<FuzzStep> steps = [];
-        for (int i = 0; i < operations; i++)
+        List<FuzzStep> steps = [.. source.Prelude().Take(operations).Select(text => new FuzzStep(Round: 0, Task: 0, text))];
+        for (int i = steps.Count; i < operations; i++)
         {
-            int round = i / (tasks * OperationsOfTask);
+            int round = 1 + i / (tasks * OperationsOfTask);
             steps.Add(new FuzzStep(round, random.Below(tasks), source.Next()));
         }
         return new FuzzPlan(source.Header, random.Next() | 1, profile, steps);

@@ -23,6 +23,10 @@ public static class FuzzRun
     // No operation of a plan waits so long: injected faults end, and user space lets go when it is asked.
     private static readonly TimeSpan Patience = TimeSpan.FromHours(1);
 
+    // Removals ask every ten seconds; who has not let go by then does not listen.
+    private const int MinutesToLetGo = 5;
+    private const string Waiting = "{\"op\":\"guest.wait\"";
+
     /// <summary>Carries out a plan on a host of its own.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="checks">Checks that learn from several runs; made anew if null.</param>
@@ -48,14 +52,23 @@ public static class FuzzRun
                 {
                     foreach (FuzzStep step in own)
                     {
-                        await RunStepAsync(host, task, step, digest);
+                        // A vCPU that waits for an interrupt waits as long as its guest lives.
+                        if (step.Text.StartsWith(Waiting, StringComparison.Ordinal))
+                            runtime.Spawn("vcpu", vcpu => RunStepAsync(host, vcpu, step, digest));
+                        else
+                            await RunStepAsync(host, task, step, digest);
                         done++;
                     }
                 }));
             }
             runtime.Advance(TimeSpan.Zero);
             for (int waits = 0; waits < Patience.TotalMinutes && running.Exists(task => !task.IsCompleted); waits++)
+            {
                 runtime.Advance(TimeSpan.FromMinutes(1));
+                // User space lets go in the end, even of what it was not asked for.
+                if (waits == MinutesToLetGo && running.Exists(task => !task.IsCompleted))
+                    StopGuests(runtime, host, boot);
+            }
             runtime.Settle(TimeSpan.FromSeconds(5));
             if (Stuck(running) is { } stuck)
             {

@@ -28,7 +28,12 @@ public sealed class GuestProcess
     private KvmVfioDevice? _kvmDevice;
     private IommuFd? _iommufd;
     private bool _hasVm = true;
+
+    // Calls under way on the files of the VM, which keep them.
+    private int _vmCalls;
     private bool _isEnding;
+    private int _calls;
+    private readonly Completion _returned = new();
     private int _vcpusInKernel;
     private Completion _resumed = new();
 
@@ -137,6 +142,9 @@ public sealed class GuestProcess
         Touches(task);
         Machine.PauseVcpus(task);
         WakeVcpus();
+        // What its threads have begun is ended first.
+        if (_calls > 0)
+            await _returned.WaitAsync(task);
         TouchesFiles(task, isWrite: true);
         OpenFile[] files = [.. _files.Values];
         _files.Clear();
@@ -154,6 +162,14 @@ public sealed class GuestProcess
         if (!_hasVm)
             return Errno.EBADF;
         _hasVm = false;
+        if (_vmCalls == 0)
+            await ReleaseVmAsync(task);
+        return Errno.Ok;
+    }
+
+    // The last call on the files of the VM has ended, and they are closed.
+    private async ValueTask ReleaseVmAsync(KernelTask task)
+    {
         KvmVfioDevice? device = _kvmDevice;
         _kvmDevice = null;
         if (device is not null)
@@ -163,7 +179,24 @@ public sealed class GuestProcess
         foreach (OpenFile file in kept)
             await file.PutAsync(task);
         Machine.Put(task);
-        return Errno.Ok;
+    }
+
+    /// <summary>A thread of the process begins a call; not if the process ends.</summary>
+    internal bool TryEnter(KernelTask task)
+    {
+        Touches(task);
+        if (_isEnding)
+            return false;
+        Interlocked.Increment(ref _calls);
+        return true;
+    }
+
+    /// <summary>The call has returned.</summary>
+    internal void Leave(KernelTask task)
+    {
+        Touches(task);
+        if (Interlocked.Decrement(ref _calls) == 0 && _isEnding)
+            _returned.CompleteAll();
     }
 
     /// <summary>vCPUs in the kernel, which their files keep; for observers.</summary>
@@ -319,6 +352,16 @@ public sealed class GuestProcess
         TouchesFiles(task, isWrite: true);
         if (!_hasVm)
             return Errno.EBADF;
+        _vmCalls++;
+        Errno error = await AssociateOpenAsync(task, file, isAdded);
+        TouchesFiles(task, isWrite: true);
+        if (--_vmCalls == 0 && !_hasVm)
+            await ReleaseVmAsync(task);
+        return error;
+    }
+
+    private async ValueTask<Errno> AssociateOpenAsync(KernelTask task, object file, bool isAdded)
+    {
         OpenFile? open = file is string name ? _files.GetValueOrDefault(name) : null;
         object? target = file is string ? open?.File : file;
         if (_kvmDevice is null)

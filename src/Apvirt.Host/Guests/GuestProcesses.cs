@@ -187,7 +187,11 @@ public sealed class GuestProcesses
     public async ValueTask<Errno> InProcessAsync(KernelTask task, string name, string? device, Func<GuestProcess, VfioDevice?, ValueTask<Errno>> action)
     {
         VfioDevice? found = device is null ? null : FindDevice(device);
-        return Find(name) is { } guest && (device is null || found is not null) ? await action(guest, found) : Errno.ENODEV;
+        if ((device is not null && found is null) || Find(name) is not { } guest || !guest.TryEnter(task))
+            return Errno.ENODEV;
+        Errno error = await action(guest, found);
+        guest.Leave(task);
+        return error;
     }
 
     /// <summary>The AP instructions of a guest's first vCPU.</summary>
@@ -263,7 +267,7 @@ public sealed class GuestProcesses
         if (_host.Hardware.ArmedFor(apqn) is not { } control || List().FirstOrDefault(guest => guest.Machine.Gisa.Designation == control.GisaDesignation) is not { } guest)
             return null;
         // I20: the device writes the byte, so its page is pinned and mapped.
-        bool isPinned = guest.Mdevs.Any(mdev => mdev.Vfio.Pins.IsPinned(control.NotificationByte));
+        bool isPinned = _host.VfioDevices.Any(device => device.Kvm == guest.Machine && device.Pins.IsPinned(control.NotificationByte));
         if (!isPinned)
         {
             task.Checks?.Violations.Add(new Violation(ViolationKind.Invariant, "I20", $"queue {apqn} writes its notification byte at 0x{control.NotificationByte:x}, which is not pinned", task.Name)

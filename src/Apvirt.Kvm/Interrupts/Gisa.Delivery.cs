@@ -34,6 +34,9 @@ public sealed partial class Gisa
     /// <summary>Subclasses with an interrupt that a waiting vCPU could take, for observers: none stay there for long (V08).</summary>
     public byte Undelivered => (byte)(Pending & _idle.Peek.Aggregate(0, (bits, vcpu) => bits | vcpu.Subclasses));
 
+    /// <summary>Whether the host is at work on an alert, for observers.</summary>
+    public bool IsDelivering => _state.Peek.Delivery is Delivery.Alerted or Delivery.Kicking;
+
     /// <summary>Whether the vCPUs are held out of the kernel, for observers.</summary>
     public bool AreHeldOut => _state.Peek.HoldOuts > 0;
 

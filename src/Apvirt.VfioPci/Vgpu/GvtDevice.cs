@@ -18,10 +18,11 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
 {
     internal static readonly LockClass CacheClass = new("vgpu cache_lock", LockKind.Mutex);
 
-    // vgpu cache_lock, L32. Guards _cache.
+    // vgpu cache_lock, L32. Guards _cache and _isActive.
     internal KernelMutex CacheLock { get; } = new(CacheClass);
 
     private Guarded<HashSet<ulong>> _cache = new([]);
+    private Guarded<bool> _isActive;
 
     /// <summary>The registered device; to be set before it is offered.</summary>
     public VfioDevice Device { get; set; } = null!;
@@ -56,12 +57,15 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
         }
         if (error != Errno.Ok)
             Tracked = null;
+        else
+            await SetActiveAsync(task, isActive: true);
         return error;
     }
 
     /// <inheritdoc/>
     public async ValueTask CloseDeviceAsync(KernelTask task)
     {
+        await SetActiveAsync(task, isActive: false);
         await ForgetAsync(task, 0, ulong.MaxValue);
         await adapter.DetachAsync(task, this);
         VirtualMachine tracked = Tracked!;
@@ -76,7 +80,9 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
     public async ValueTask<Errno> MapPageAsync(KernelTask task, ulong iova)
     {
         await CacheLock.LockAsync(task);
-        Errno error = _cache.Read(task, this, GvtGuards.Cache).Contains(iova) ? Errno.Ok : await Device.Pins.PinAsync(task, iova);
+        Errno error = !_isActive.Read(task, this, GvtGuards.Cache) ? Errno.EINVAL
+            : _cache.Read(task, this, GvtGuards.Cache).Contains(iova) ? Errno.Ok
+            : await Device.Pins.PinAsync(task, iova);
         if (error == Errno.Ok)
             _cache.Change(task, this, GvtGuards.Cache).Add(iova);
         CacheLock.Unlock(task);
@@ -88,6 +94,14 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
 
     /// <inheritdoc/>
     public ValueTask RequestAsync(KernelTask task, int count) => default;
+
+    // A page that was mapped after the close has forgotten all would stay pinned.
+    private async ValueTask SetActiveAsync(KernelTask task, bool isActive)
+    {
+        await CacheLock.LockAsync(task);
+        _isActive.Write(task, this, GvtGuards.Cache, isActive);
+        CacheLock.Unlock(task);
+    }
 
     private async ValueTask ForgetAsync(KernelTask task, ulong iova, ulong length)
     {

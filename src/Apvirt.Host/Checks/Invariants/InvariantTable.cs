@@ -11,6 +11,6 @@ public static class InvariantTable
         new ResetBeforeReuse(), new AssignedNotReserved(), new OneMdevPerMachine(), new ReferenceAccounting(), new PinnedNib(),
         new PinBalance(), new IscReferences(), new Instances(), new Deferral(), new FilterFixpoint(), new BindingConverges(),
         new AivIffGisa(), new ImmutableKvm(), new DriverOpens(), new GroupUse(), new Designation(), new ForwardingUse(),
-        new Translations(), new EnabledForHost(), new VgpuUse(),
+        new Translations(), new EnabledForHost(), new VgpuUse(), new InterruptsDelivered(),
     ];
 }

@@ -125,6 +125,21 @@ internal sealed class IscReferences() : Invariant("I22", "ISC references are tho
     }
 }
 
+/// <summary>V08: an interrupt that a waiting vCPU could take is not pending for long.</summary>
+internal sealed class InterruptsDelivered() : Invariant("V08", "a pending interrupt wakes a vCPU that waits for it", CheckPoint.Rest)
+{
+    public override IReadOnlyList<string> DependsOn => ["gisa IPM / IAM / idle vcpus"];
+
+    public override void Check(InvariantContext context)
+    {
+        foreach (GuestProcess guest in context.Host.Guests.List())
+        {
+            if (guest.Machine.Gisa.Undelivered != 0 && !guest.Machine.Gisa.IsDelivering)
+                context.Report($"a vCPU of VM {guest.Name} waits for an interrupt that is pending: IPM {guest.Machine.Gisa.Pending:x2}, IAM {guest.Machine.Gisa.Alerting:x2}", Quirk.SubclassesForgotten);
+        }
+    }
+}
+
 /// <summary>I43: adapter interrupts are virtualised for the vCPUs of a VM if and only if it has a GISA.</summary>
 internal sealed class AivIffGisa() : Invariant("I43", "ECA.AIV of every vCPU if and only if the VM has a GISA", CheckPoint.Step)
 {
