@@ -73,7 +73,7 @@ public sealed class Type1Iommu : DmaSpace
         int rounds = 0;
         while (_mappings.Read(task, this, VfioGuards.Mappings).Find(mapping => mapping.Meets(iova, length)) is { } next)
         {
-            if (!IsPinned(task, next))
+            if (WhoPinned(task, next) is not { } keeper)
             {
                 _mappings.Change(task, this, VfioGuards.Mappings).Remove(next);
                 rounds = 0;
@@ -81,7 +81,10 @@ public sealed class Type1Iommu : DmaSpace
             }
             if (++rounds > RoundsMax)
             {
-                task.Checks?.Violations.Add(new Violation(ViolationKind.Lifetime, "I23", $"pages from {next.Iova:x} on are still pinned after {RoundsMax} rounds of telling", task.Name));
+                task.Checks?.Violations.Add(new Violation(ViolationKind.Lifetime, "I23", $"pages from {next.Iova:x} on are still pinned by {keeper} after {RoundsMax} rounds of telling", task.Name)
+                {
+                    Finding = keeper.Pins.LeakedBy,
+                });
                 break;
             }
             await TellAsync(task, next);
@@ -123,8 +126,8 @@ public sealed class Type1Iommu : DmaSpace
         Lock.Unlock(task);
     }
 
-    private bool IsPinned(KernelTask task, Mapping mapping) =>
-        _listeners.Read(task, this, VfioGuards.Listeners).Exists(device => device.Pins.IsAnyPinned(mapping.Iova, mapping.Length));
+    private VfioDevice? WhoPinned(KernelTask task, Mapping mapping) =>
+        _listeners.Read(task, this, VfioGuards.Listeners).Find(device => device.Pins.IsAnyPinned(mapping.Iova, mapping.Length));
 
     // Who is told unpins, which takes iommu->lock. In 6.12 the list stays locked meanwhile (F01).
     private async ValueTask TellAsync(KernelTask task, Mapping mapping)

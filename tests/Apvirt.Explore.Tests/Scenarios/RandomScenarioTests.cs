@@ -11,8 +11,8 @@ namespace Apvirt.Explore.Tests.Scenarios;
 /// </summary>
 public sealed class RandomScenarioTests
 {
-
-
+    // What sleeps until somebody else does something, which a preparation one after another cannot wait for.
+    private static readonly string[] Sleeping = ["\"guest.wait\"", "/remove\"", "/power\"", "vfio-pci/unbind"];
 
     [Fact]
     public void Drawn_schedules_have_no_outcome_that_the_reduced_search_has_not()
@@ -23,8 +23,9 @@ public sealed class RandomScenarioTests
         {
             FuzzPlan plan = FuzzPlan.Make(seed: 8, episode, operations: 70, tasks: 1, Profile.Strict);
             string[] operations = [.. plan.Steps.Select(step => step.Text)];
+            string[] setup = [.. operations[..25].Where(o => !Sleeping.Any(part => o.Contains(part, StringComparison.Ordinal)))];
             string[] concurrent = [.. operations[25..].Where(o => !o.Contains("\"read\"", StringComparison.Ordinal)).Take(3)];
-            Scenario scenario = new("random", Profile.Strict, plan.Header, operations[..25], [.. concurrent.Select((o, i) => new ScenarioTask($"caller {i}", [o]))], [], null);
+            Scenario scenario = new("random", Profile.Strict, plan.Header, setup, [.. concurrent.Select((o, i) => new ScenarioTask($"caller {i}", [o]))], [], null);
             ScenarioResult reduced = new ScenarioSearch(scenario).Run(new ExploreOptions { ExecutionsMax = 1000 });
             if (reduced.Result.Verdict == Verdict.BoundReached)
                 continue;

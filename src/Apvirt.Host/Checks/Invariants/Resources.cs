@@ -76,14 +76,20 @@ internal sealed class PinBalance() : Invariant("I21", "pins are those of armed q
         Dictionary<MatrixMdev, int> expected = [];
         foreach (VfioApQueue queue in BoundQueues.Of(matrix))
         {
-            if (queue.Interrupt.Nib != 0 && queue.Mdev is { } mdev)
+            if (queue.Interrupt.Nib != 0 && queue.Mdev is { } mdev && mdev.IsLinked(queue.Apqn))
                 expected[mdev] = expected.GetValueOrDefault(mdev) + 1;
         }
         foreach (MatrixMdev mdev in matrix.Mdevs.Where(m => m.IsOffered))
         {
             int pins = mdev.Vfio.Pins.Count;
-            if (pins != expected.GetValueOrDefault(mdev))
-                context.Report($"{mdev.Name} has {pins} pages pinned, expected {expected.GetValueOrDefault(mdev)}", mdev.Vfio.Pins.LeakedBy);
+            if (pins == expected.GetValueOrDefault(mdev))
+                continue;
+            string summary = $"{mdev.Name} has {pins} pages pinned, expected {expected.GetValueOrDefault(mdev)}";
+            // What a queue ties up outlives the page: after a close whose reset was to free it, or with another mdev that has the queue since.
+            if (pins < expected.GetValueOrDefault(mdev))
+                context.Report(summary, mdev.Vfio.OpenCount == 0 ? Quirk.UnexpectedCodeEndsReset : Quirk.StaleQueueLink);
+            else
+                context.Report(summary, mdev.Vfio.Pins.LeakedBy);
         }
     }
 }
@@ -107,7 +113,7 @@ internal sealed class IscReferences() : Invariant("I22", "ISC references are tho
         }
         foreach (VfioApQueue queue in BoundQueues.Of(matrix))
         {
-            if (queue.Interrupt.HasIsc && queue.Mdev?.Kvm is { } machine)
+            if (queue.Interrupt.HasIsc && queue.Mdev?.Kvm is { } machine && queue.Mdev.IsLinked(queue.Apqn))
                 expected[(machine, queue.Interrupt.Isc)] = expected.GetValueOrDefault((machine, queue.Interrupt.Isc)) + 1;
         }
         foreach (VirtualMachine machine in guests.Select(guest => guest.Machine))
@@ -115,8 +121,13 @@ internal sealed class IscReferences() : Invariant("I22", "ISC references are tho
             IReadOnlyList<int> counts = machine.Gisa.Counts;
             for (int isc = 0; isc < Gisa.SubclassCount; isc++)
             {
-                if (counts[isc] != expected.GetValueOrDefault((machine, isc)))
-                    context.Report($"VM {machine.Name} has {counts[isc]} references to ISC {isc}, expected {expected.GetValueOrDefault((machine, isc))}", machine.Gisa.LeakedBy);
+                int wanted = expected.GetValueOrDefault((machine, isc));
+                string summary = $"VM {machine.Name} has {counts[isc]} references to ISC {isc}, expected {wanted}";
+                // As for pins: what a queue ties up of one VM outlives it, and another has the queue since.
+                if (counts[isc] < wanted)
+                    context.Report(summary, Quirk.StaleQueueLink);
+                else if (counts[isc] > wanted)
+                    context.Report(summary, machine.Gisa.LeakedBy);
                 // Without a GISA nothing alerts.
                 if ((counts[isc] > 0 && machine.Gisa.Exists) != ((machine.Gisa.AlertMask & (0x80 >> isc)) != 0))
                     context.Report($"the alert mask of VM {machine.Name} is wrong for ISC {isc}", machine.Gisa.LeakedBy);
