@@ -28,7 +28,7 @@ public class InterceptionBenchmarks
     private void Run(bool enable)
     {
         PqapRequest request = new(PqapRegisters.ForAqic(Apqn.Of(0, 0), new AqicControl(enable, Isc: 3, NotificationByte: 0x3000)));
-        PqapAnswer answer = _machine.Runtime.Drive(_machine.Host.Guests.InterceptAsync(_machine.Task, _guest, request));
+        PqapAnswer answer = _machine.Runtime.Drive(_machine.Host.Guests.InterceptAsync(_machine.Task, _guest, request))!.Value;
         if (answer.ConditionCode != 0)
             throw new InvalidOperationException($"AQIC ended with condition code {answer.ConditionCode}");
     }

@@ -145,6 +145,6 @@ public sealed class QuirkTests
         Assert.Equal(Errno.Ok, t.Start());
         Assert.True(t.Host.VfioAp.Matrix.MdevsLock.TryLock(t.Runtime.CreateTask("holder")));
         PqapRequest request = new(PqapRegisters.ForAqic(TestMachine.Q("04.0004"), new AqicControl(true, 1, 0x1000))) { HasAiv = false };
-        Assert.Equal(PqapOutcome.NotSupported, t.Runtime.Drive(t.Host.Guests.InterceptAsync(t.Task, t.Host.Guests.Find("g")!, request)).Outcome);
+        Assert.Equal(PqapOutcome.NotSupported, t.Runtime.Drive(t.Host.Guests.InterceptAsync(t.Task, t.Host.Guests.Find("g")!, request))!.Value.Outcome);
     }
 }

@@ -54,7 +54,7 @@ internal sealed class FuzzOperations
         11 => Chance(3) ? Write($"{MatrixPath}/{Uuid()}/remove", "1") : Read("/sys/bus/ap/bindings"),
         12 => Write($"/sys/bus/ap/{(Chance(2) ? "apmask" : "aqmask")}", $"{(Chance(3) ? '+' : '-')}{Number(Chance(2) ? Adapter() : Domain())}"),
         13 or 14 => Write($"/sys/bus/ap/drivers/{(Chance(4) ? "cex4queue" : "vfio_ap")}/{(Chance(2) ? "bind" : "unbind")}", Queue()),
-        15 or 16 => $$"""{"op":"guest.start","guest":"{{Of(Guests)}}","mdev":"{{Uuid()}}"{{(Chance(12) ? ",\"kvm\":false" : "")}}{{(Chance(12) ? ",\"ap\":false" : "")}}}""",
+        15 or 16 => $$"""{"op":"guest.start","guest":"{{Of(Guests)}}","vcpus":2,"mdev":"{{Uuid()}}"{{(Chance(12) ? ",\"kvm\":false" : "")}}{{(Chance(12) ? ",\"ap\":false" : "")}}}""",
         17 => Chance(4) ? $$"""{"op":"guest.stop","guest":"{{Of(Guests)}}"}""" : $$"""{"op":"guest.detach","guest":"{{Of(Guests)}}","mdev":"{{Uuid()}}"}""",
         18 or 19 => $$"""{"op":"pqap.aqic",{{Interrupted()}},"enable":{{(Chance(3) ? "false" : "true")}},"isc":{{_random.Below(8)}},"nib":"0x{{(1 + _random.Below(4)) << 12:x}}"{{(Chance(10) ? ",\"pin_fail\":true" : "")}}}""",
         20 => $$"""{"op":"guest.zapq",{{Interrupted()}}}""",

@@ -35,16 +35,16 @@ internal sealed class VfioFuzzOperations(SplitMix random, IReadOnlyList<string> 
     internal IEnumerable<string> Prelude() =>
     [
         Write($"/sys/bus/pci/devices/{Gpu}/mdev_supported_types/i915-GVTg_V5_4/create", Vgpus[0]),
-        $$"""{"op":"guest.start","guest":"{{guests[0]}}","devices":["{{mdevs[0]}}","{{Vfio[0]}}"]}""",
-        $$"""{"op":"guest.start","guest":"{{guests[1]}}","device":"{{Vgpus[0]}}"}""",
+        $$"""{"op":"guest.start","guest":"{{guests[0]}}","vcpus":2,"devices":["{{mdevs[0]}}","{{Vfio[0]}}"]}""",
+        $$"""{"op":"guest.start","guest":"{{guests[1]}}","vcpus":2,"device":"{{Vgpus[0]}}"}""",
     ];
 
     internal string Next() => _random.Below(26) switch
     {
-        0 or 1 => $$"""{"op":"guest.start",{{Guest()}},"devices":["{{Device()}}","{{Device()}}"]{{(Chance(4) ? ",\"req_irq\":false" : "")}}}""",
-        2 => $$"""{"op":"guest.start",{{Guest()}},"device":"{{Device()}}"}""",
+        0 or 1 => $$"""{"op":"guest.start",{{Guest()}},"vcpus":2,"devices":["{{Device()}}","{{Device()}}"]{{(Chance(4) ? ",\"req_irq\":false" : "")}}}""",
+        2 => $$"""{"op":"guest.start",{{Guest()}},"vcpus":2,"device":"{{Device()}}"}""",
         3 => $$"""{"op":"guest.detach",{{Guest()}},"device":"{{Device()}}"}""",
-        4 => Chance(4) ? $$"""{"op":"guest.close_vm",{{Guest()}}}""" : $$"""{"op":"guest.create",{{Guest()}}}""",
+        4 => Chance(4) ? $$"""{"op":"guest.close_vm",{{Guest()}}}""" : $$"""{"op":"guest.create",{{Guest()}},"vcpus":2}""",
         5 => $$"""{"op":"device.open",{{Guest()}},"device":"{{Device()}}","file":"{{Of(Files)}}"}""",
         6 => $$"""{"op":"device.close",{{OpenFile()}}}""",
         7 => $$"""{"op":"cdev.open",{{OpenFile()}},"device":"{{Device()}}"}""",
@@ -63,7 +63,7 @@ internal sealed class VfioFuzzOperations(SplitMix random, IReadOnlyList<string> 
         20 => $$"""{"op":"guest.pv",{{Guest()}},"command":"{{Of(Commands)}}"{{(Chance(6) ? ",\"interrupted\":true" : "")}}}""",
         21 => Chance(3) ? $$"""{"op":"uv.fault","call":"{{Of(Calls)}}","error":"EIO"}""" : $$"""{"op":"guest.share",{{Guest()}},"address":"0x{{(1 + _random.Below(4)) << 12:x}}","shared":{{(Chance(3) ? "false" : "true")}}}""",
         22 or 23 => $$"""{"op":"queue.interrupt","apqn":"{{queue()}}"}""",
-        24 => $$"""{"op":"guest.wait",{{Guest()}},"isc":[{{_random.Below(8)}},{{_random.Below(8)}}]}""",
+        24 => $$"""{"op":"guest.wait",{{Guest()}},"vcpu":1,"isc":[{{_random.Below(8)}},{{_random.Below(8)}}]}""",
         _ => Chance(2) ? Write($"/sys/bus/pci/slots/{Of(Slots)}/power", Chance(3) ? "0" : "1")
             : Chance(2) ? Write($"/sys/bus/pci/drivers/vfio-pci/{(Chance(3) ? "unbind" : "bind")}", Of(Vfio))
             : Write("/sys/bus/pci/rescan", "1"),

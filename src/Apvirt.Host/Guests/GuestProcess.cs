@@ -135,16 +135,23 @@ public sealed class GuestProcess
         return (error, file);
     }
 
+    /// <summary>The process stops its vCPUs and other threads; what they have begun is ended first.</summary>
+    internal async ValueTask StopAsync(KernelTask task)
+    {
+        if (_isEnding)
+            return;
+        _isEnding = true;
+        TouchesCalls(task, isWrite: true);
+        Machine.PauseVcpus(task);
+        WakeVcpus();
+        if (_calls > 0)
+            await _returned.WaitAsync(task);
+    }
+
     /// <summary>The process ends: what it has open is closed.</summary>
     internal async ValueTask EndAsync(KernelTask task)
     {
-        _isEnding = true;
-        Touches(task);
-        Machine.PauseVcpus(task);
-        WakeVcpus();
-        // What its threads have begun is ended first.
-        if (_calls > 0)
-            await _returned.WaitAsync(task);
+        await StopAsync(task);
         TouchesFiles(task, isWrite: true);
         OpenFile[] files = [.. _files.Values];
         _files.Clear();
@@ -184,7 +191,7 @@ public sealed class GuestProcess
     /// <summary>A thread of the process begins a call; not if the process ends.</summary>
     internal bool TryEnter(KernelTask task)
     {
-        Touches(task);
+        TouchesCalls(task, isWrite: false);
         if (_isEnding)
             return false;
         Interlocked.Increment(ref _calls);
@@ -194,7 +201,7 @@ public sealed class GuestProcess
     /// <summary>The call has returned.</summary>
     internal void Leave(KernelTask task)
     {
-        Touches(task);
+        TouchesCalls(task, isWrite: false);
         if (Interlocked.Decrement(ref _calls) == 0 && _isEnding)
             _returned.CompleteAll();
     }
@@ -205,7 +212,7 @@ public sealed class GuestProcess
     /// <summary>A vCPU enters the kernel; not if the process ends or the VM is gone.</summary>
     internal bool TryEnterVcpu(KernelTask task)
     {
-        Touches(task);
+        TouchesCalls(task, isWrite: false);
         if (_isEnding || !Machine.TryGet(task))
             return false;
         Interlocked.Increment(ref _vcpusInKernel);
@@ -408,6 +415,13 @@ public sealed class GuestProcess
         Errno error = await container.SetIommuAsync(task, version: 2);
         ulong bytes = Machine.Options.MemoryBytes & ~PageMask;
         return error == Errno.Ok && bytes > 0 ? await container.MapAsync(task, 0, bytes, MapProtection.Read | MapProtection.Write) : error;
+    }
+
+    // Calls come and go in any order; that the process ends is what they see of each other.
+    private void TouchesCalls(KernelTask task, bool isWrite)
+    {
+        if (task.HasPoints)
+            task.Runtime.Touched($"calls of {Name}", isWrite);
     }
 
     // The process's table of open files.

@@ -152,6 +152,7 @@ public sealed class GuestProcesses
         GuestProcess? guest = Find(name);
         if (guest is not null)
         {
+            await guest.StopAsync(task);
             foreach (VfioDevice device in guest.Devices)
                 await guest.CloseAsync(task, device);
             Touches(isWrite: true);
@@ -219,17 +220,23 @@ public sealed class GuestProcesses
     /// <param name="guest">The guest.</param>
     /// <param name="request">The registers.</param>
     /// <param name="index">The vCPU by its number.</param>
-    /// <returns>The answer; not supported if the VM is gone.</returns>
-    public async ValueTask<PqapAnswer> InterceptAsync(KernelTask task, GuestProcess guest, PqapRequest request, int index = 0)
+    /// <returns>The answer; null if the guest ends.</returns>
+    public async ValueTask<PqapAnswer?> InterceptAsync(KernelTask task, GuestProcess guest, PqapRequest request, int index = 0)
     {
         // The file of the vCPU keeps the VM while it runs.
+        if (!guest.TryEnter(task))
+            return null;
         if (!guest.Machine.TryGet(task))
-            return new PqapAnswer(PqapOutcome.NotSupported);
+        {
+            guest.Leave(task);
+            return null;
+        }
         Vcpu vcpu = guest.Machine.Vcpus[index];
         await vcpu.Mutex.LockAsync(task);
         PqapAnswer answer = await PqapInterception.HandleAsync(task, vcpu, request, _host.Profile);
         vcpu.Mutex.Unlock(task);
         guest.Machine.Put(task);
+        guest.Leave(task);
         return answer;
     }
 

@@ -177,7 +177,8 @@ internal static class TraceOperations
         PqapRequest request = new(PqapRegisters.ForAqic(c.Fields.Apqn("apqn"), control)) { FailsToPin = c.Fields.Flag("pin_fail", otherwise: false), HasAiv = c.Fields.Flag("aiv", otherwise: true) };
         if (c.Fields.Vcpu(guest) is not { } vcpu)
             return Answer.Of(Errno.EINVAL);
-        PqapAnswer answer = await c.Host.Guests.InterceptAsync(c.Task, guest, request, vcpu);
+        if (await c.Host.Guests.InterceptAsync(c.Task, guest, request, vcpu) is not { } answer)
+            return Answer.Of(Errno.ENODEV);
         return answer.Outcome switch
         {
             PqapOutcome.NotSupported => Answer.Of(Errno.EOPNOTSUPP),

@@ -26,8 +26,11 @@ internal static class VfioOperations
 
     internal static IReadOnlyList<TraceOperation> All { get; } =
     [
-        new("guest.create", [Guest, new("mem", FieldKind.Number, false)], Result, async c => Answer.Of(await c.Host.Guests.StartAsync(
-            c.Task, c.Fields.Text("guest"), [], new GuestOptions { Machine = new VirtualMachineOptions { MemoryBytes = c.Fields.Number("mem", 4UL << 30) } }))),
+        new("guest.create", [Guest, new("mem", FieldKind.Number, false), new("vcpus", FieldKind.VcpuCount, false)], Result, async c => Answer.Of(await c.Host.Guests.StartAsync(
+            c.Task, c.Fields.Text("guest"), [], new GuestOptions
+            {
+                Machine = new VirtualMachineOptions { MemoryBytes = c.Fields.Number("mem", 4UL << 30), VcpuCount = (int)c.Fields.Number("vcpus", 1) },
+            }))),
         new("guest.close_vm", [Guest], Result, c => InProcess(c, (guest, _) => guest.CloseVmAsync(c.Task))),
         new("device.open", [Guest, Mdev, Device, File], Result, c => InProcess(c, (guest, device) => guest.OpenAgainAsync(c.Task, device!, c.Fields.Text("file"))))
         {

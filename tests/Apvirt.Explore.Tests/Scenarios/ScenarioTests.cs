@@ -64,11 +64,14 @@ public sealed class ScenarioTests
     [InlineData("x-hot.yaml")]
     [InlineData("x-status.yaml")]
     [InlineData("interrupts-unbind-close.yaml")]
-    public void The_naive_search_has_the_same_outcomes_where_it_takes_longer(string name)
+    public void The_naive_search_and_drawn_schedules_have_the_same_outcomes(string name)
     {
         ScenarioResult reduced = new ScenarioSearch(Read(name)).Run(new ExploreOptions());
         ScenarioResult naive = new ScenarioSearch(Read(name)).Run(new ExploreOptions { Strategy = Strategy.Naive, ExecutionsMax = 5000 });
-        Assert.Equal(reduced.Outcomes, naive.Outcomes);
+        ScenarioResult drawn = new ScenarioSearch(Read(name)).Run(new ExploreOptions { Strategy = Strategy.Random, ExecutionsMax = 5000 });
+        // The naive search begins at one end, and may not get far; schedules that are drawn come from everywhere.
+        Assert.True(naive.OutcomeTexts.IsSubsetOf(reduced.OutcomeTexts));
+        Assert.True(drawn.OutcomeTexts.SetEquals(reduced.OutcomeTexts));
         Assert.Empty(naive.Violations.Select(v => $"{v.Rule} {v.Summary}"));
     }
 

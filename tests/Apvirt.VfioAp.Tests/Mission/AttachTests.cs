@@ -19,7 +19,7 @@ public sealed class AttachTests
     private static ApResponse Aqic(TestMachine t, KernelTask task, AqicControl control)
     {
         PqapRequest request = new(PqapRegisters.ForAqic(TestMachine.Q("04.0047"), control));
-        PqapAnswer answer = t.Runtime.Drive(t.Host.Guests.InterceptAsync(task, t.Host.Guests.Find("g")!, request));
+        PqapAnswer answer = t.Runtime.Drive(t.Host.Guests.InterceptAsync(task, t.Host.Guests.Find("g")!, request))!.Value;
         Assert.Equal(PqapOutcome.Completed, answer.Outcome);
         return request.Registers.Response;
     }
@@ -181,10 +181,10 @@ public sealed class AttachTests
         t.Host.VfioAp.Matrix.GuestsLock.Unlock(holder);
         Assert.True(t.Host.VfioAp.Matrix.MdevsLock.TryLock(holder));
         PqapRequest request = new(PqapRegisters.ForAqic(TestMachine.Q("04.0047"), Enable with { Enable = false }));
-        ValueTask<PqapAnswer> blocked = t.Host.Guests.InterceptAsync(t.Task, t.Host.Guests.Find("g")!, request);
+        ValueTask<PqapAnswer?> blocked = t.Host.Guests.InterceptAsync(t.Task, t.Host.Guests.Find("g")!, request);
         Assert.False(blocked.IsCompleted);
         t.Host.VfioAp.Matrix.MdevsLock.Unlock(holder);
-        Assert.Equal(PqapOutcome.Completed, t.Runtime.Drive(blocked).Outcome);
+        Assert.Equal(PqapOutcome.Completed, t.Runtime.Drive(blocked)!.Value.Outcome);
     }
 
     [Fact]
@@ -197,14 +197,15 @@ public sealed class AttachTests
         SlowHook slow = new(g.PqapHook!);
         g.SetPqapHook(t.Task, slow);
         PqapRequest request = new(PqapRegisters.ForAqic(TestMachine.Q("04.0047"), Enable));
-        ValueTask<PqapAnswer> inHook = t.Host.Guests.InterceptAsync(t.Runtime.CreateTask("vcpu"), t.Host.Guests.Find("g")!, request);
-        ValueTask<Errno> stop = t.Host.Guests.StopAsync(t.Task, "g");
+        ValueTask<PqapAnswer?> inHook = t.Host.Guests.InterceptAsync(t.Runtime.CreateTask("vcpu"), t.Host.Guests.Find("g")!, request);
+        // Unplugging, which leaves the vCPUs running.
+        ValueTask<Errno> stop = t.Host.Guests.DetachAsync(t.Task, "g", TestMachine.M);
         t.Runtime.Advance(TimeSpan.FromSeconds(1));
         Assert.False(stop.IsCompleted);
         Assert.Same(slow, g.PqapHook);
         slow.Gate.CompleteAll();
         Assert.Equal(Errno.Ok, t.Runtime.Drive(stop));
-        Assert.Equal(PqapOutcome.Completed, t.Runtime.Drive(inHook).Outcome);
+        Assert.Equal(PqapOutcome.Completed, t.Runtime.Drive(inHook)!.Value.Outcome);
         Assert.Equal(ApResponse.Normal, request.Registers.Response);
         Assert.Equal(0, g.Gisa.Counts[3]);
         Assert.Null(g.PqapHook);
