@@ -29,6 +29,7 @@ public sealed class VfioDevice
     private readonly IVfioDriver _driver;
     private readonly KernelLog _log;
     private readonly Completion _unused = new(new Duty(LastCloseClass));
+    private readonly Dictionary<VfioOpenStep, Errno> _faults = [];
     private int _registrations = 1;
     private bool _isOffered = true;
 
@@ -93,6 +94,11 @@ public sealed class VfioDevice
 
     /// <summary>Guest pages that the device has pinned.</summary>
     public PinnedPages Pins { get; }
+
+    /// <summary>Lets a step of the next open fail, once.</summary>
+    /// <param name="step">The step.</param>
+    /// <param name="error">What it answers.</param>
+    public void Inject(VfioOpenStep step, Errno error) => _faults[step] = error;
 
     /// <summary>Puts the device into its group, where it can be opened.</summary>
     /// <param name="task">The task.</param>
@@ -179,7 +185,9 @@ public sealed class VfioDevice
         Errno error = await AddUserAsync(task, group.Iommufd, throughGroup: true);
         if (error == Errno.Ok && group.Iommufd is not null && ReadOpens(task) == 1)
         {
-            error = await ChangeSpaceAsync(task, _use.Read(task, this, VfioGuards.Opens).Access!, group.Iommufd.Compatible);
+            error = Fails(VfioOpenStep.AttachSpace);
+            if (error == Errno.Ok)
+                error = await ChangeSpaceAsync(task, _use.Read(task, this, VfioGuards.Opens).Access!, group.Iommufd.Compatible);
             if (error != Errno.Ok)
                 await RemoveUserAsync(task);
         }
@@ -201,6 +209,11 @@ public sealed class VfioDevice
             if (!isBound || Group.Profile.Has(Quirk.SecondBindDropsVm))
                 _kvm.Write(task, this, VfioGuards.Opens, file.TryGetKvm(task));
             error = isBound ? Errno.EINVAL : await AddUserAsync(task, iommufd, throughGroup: false);
+            if (error == Errno.Ok && Fails(VfioOpenStep.TellUser) is var untold && untold != Errno.Ok)
+            {
+                await RemoveUserAsync(task);
+                error = untold;
+            }
             if (error != Errno.Ok && (!isBound || Group.Profile.Has(Quirk.SecondBindDropsVm)))
                 PutKvm(task);
             file.IsGranted = error == Errno.Ok;
@@ -264,14 +277,22 @@ public sealed class VfioDevice
             _openCount.Change(task, this, VfioGuards.Opens)++;
             return Errno.Ok;
         }
-        Errno error = iommufd is null ? await UseContainerAsync(task) : await UseIommufdAsync(task, iommufd, throughGroup);
+        Errno error = Fails(VfioOpenStep.GetModule);
+        if (error == Errno.Ok)
+            error = Fails(VfioOpenStep.UseIommu);
+        if (error == Errno.Ok)
+            error = iommufd is null ? await UseContainerAsync(task) : await UseIommufdAsync(task, iommufd, throughGroup);
         if (error != Errno.Ok)
             return error;
         DeviceUse use = _use.Read(task, this, VfioGuards.Opens);
         if (throughGroup && use.KeepsGroupFile)
             Group.Write(task, Group.Read(task) with { References = Group.Read(task).References + 1 });
         await Pins.OpenAsync(task, (DmaSpace?)use.Iommu ?? use.Access);
-        error = await _driver.OpenDeviceAsync(task);
+        error = use.Iommu is null ? Errno.Ok : Fails(VfioOpenStep.AddListener);
+        if (error == Errno.Ok)
+            error = Fails(VfioOpenStep.OpenDevice);
+        if (error == Errno.Ok)
+            error = await _driver.OpenDeviceAsync(task);
         DriverOpens += error == Errno.Ok ? 1 : 0;
         if (error == Errno.Ok)
             _openCount.Change(task, this, VfioGuards.Opens)++;
@@ -327,6 +348,8 @@ public sealed class VfioDevice
         if (use.KeepsGroupFile)
             await Group.PutFileAsync(task);
     }
+
+    private Errno Fails(VfioOpenStep step) => _faults.Remove(step, out Errno error) ? error : Errno.Ok;
 
     private void PutKvm(KernelTask task)
     {

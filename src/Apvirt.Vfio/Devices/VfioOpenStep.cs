@@ -1,0 +1,18 @@
+namespace Apvirt.Vfio.Devices;
+
+/// <summary>A step of opening a device that can be made to fail (vfio.md §4, §5, M098).</summary>
+public enum VfioOpenStep
+{
+    /// <summary>Holding the driver's module.</summary>
+    GetModule,
+    /// <summary>Using the container, or binding to the iommufd.</summary>
+    UseIommu,
+    /// <summary>Asking to be told of unmaps; with a container only.</summary>
+    AddListener,
+    /// <summary>The driver opens the device.</summary>
+    OpenDevice,
+    /// <summary>Attaching to the address space of a group that uses an iommufd.</summary>
+    AttachSpace,
+    /// <summary>Telling user space the number of a bound device.</summary>
+    TellUser,
+}
