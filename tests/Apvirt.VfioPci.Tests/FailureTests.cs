@@ -110,13 +110,18 @@ public sealed class FailureTests
             Assert.Equal(Errno.Ok, Do(_kvm.AddAsync(_h.Task, group)));
             (error, file) = Do(group.GetDeviceAsync(_h.Task, device.Name));
             if (error != Errno.Ok)
+            {
+                // The container itself is its only user.
+                Assert.Equal(way == Way.Container ? 1 : 0, group.ContainerUsers);
                 Do(_kvm.DeleteAsync(_h.Task, group));
+            }
         }
         if (error != Errno.Ok)
             Do(group.CloseAsync(_h.Task));
         return (error, file is null ? null : async () =>
         {
             await file.CloseAsync(_h.Task);
+            Assert.Equal(way == Way.Container ? 1 : 0, group.ContainerUsers);
             await _kvm.DeleteAsync(_h.Task, group);
             await group.CloseAsync(_h.Task);
         });
