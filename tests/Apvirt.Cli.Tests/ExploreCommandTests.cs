@@ -118,4 +118,15 @@ public sealed class ExploreCommandTests : IDisposable
         Assert.Equal(6, json[0].GetProperty("result").GetProperty("executions").GetInt32());
         Assert.Equal(2, Run("", "designs", "E").Status);
     }
+
+    [Fact]
+    public void M106_the_design_with_the_transient_defect_is_kept_as_a_variant_and_tells_its_defects()
+    {
+        (int status, string output, _) = Run("", "designs", "B1");
+        Assert.Equal(0, status);
+        Assert.Matches("(?m)^B1 +3 +I13: the queue was stolen", output);
+        // What a host runs is the final design: a mask never takes an assigned queue.
+        Assert.DoesNotContain("violations:", Run("", "explore", CommandRun.Example("scenarios/x-perm.yaml")).Out, StringComparison.Ordinal);
+        Assert.Contains("0 violations", Run("", "explore", CommandRun.Example("scenarios/x-perm.yaml")).Out, StringComparison.Ordinal);
+    }
 }
