@@ -14,6 +14,10 @@ namespace Apvirt.VfioPci;
 /// <summary>The PCI side of a machine: its bus and functions, the host's drivers, vfio-pci, and graphics adapters split up.</summary>
 public sealed class PciSubsystem
 {
+    // Where functions do DMA: 4 TiB above the first 4 GiB.
+    private const ulong DmaFirst = 0x1_0000_0000;
+    private const ulong DmaLast = 0x400_ffff_ffff;
+
     private readonly Dictionary<Device, GvtAdapter> _adapters = [];
     private readonly Profile _profile;
 
@@ -23,7 +27,11 @@ public sealed class PciSubsystem
         _profile = profile;
         uint number = 0;
         Bus = new PciBus(model, groups, functions, setup => new ZpciFunction(
-            task, new ZpciFirmware(setup.Fid, ++number, canInterpret) { InterruptsMax = setup.InterruptsMax }, Interrupts, profile));
+            task, new ZpciFirmware(setup.Fid, ++number, canInterpret) { InterruptsMax = setup.InterruptsMax }, Interrupts, profile)
+        {
+            Capabilities = new ZpciCapabilities(
+                Handle: 0, DmaFirst, DmaLast, setup.Pchid, setup.Vfn, setup.Type.FunctionType, setup.Pfgid, setup.InterruptsMax, setup.InternalPath),
+        });
         VgpuDriver = new GvtMdevDriver(mdevBus, groups, AdapterOf);
     }
 

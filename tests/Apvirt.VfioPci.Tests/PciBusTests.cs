@@ -169,6 +169,42 @@ public sealed class PciBusTests
     }
 
     [Fact]
+    public void User_space_forwards_interrupts_by_the_handle_that_the_device_tells_after_the_open()
+    {
+        string before = _h.Run("""{"op":"zpci.info","device":"1000:00:00.0"}""");
+        Assert.Equal(Errno.Ok, _h.Start("g", PciHost.Roce));
+        string after = _h.Run("""{"op":"zpci.info","device":"1000:00:00.0"}""");
+        Assert.NotEqual(before, after);
+        Assert.EndsWith(",\"pchid\":448,\"vfn\":3,\"pft\":10,\"gid\":2,\"noi\":256", after, StringComparison.Ordinal);
+        string Forward(string info) => _h.Run($$"""{"op":"zpci.reg_aen","guest":"g","handle":"{{info.Split('"')[3]}}","aibv":"0x3000","isc":4,"noi":16}""");
+        Assert.Equal("\"result\":\"ENODEV\"", Forward(before));
+        Assert.Equal("\"result\":\"ok\"", Forward(after));
+        Assert.Equal("\"result\":\"EINVAL\"", Forward(after));
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        Assert.Equal("\"result\":\"ENODEV\"", Forward(after));
+        _h.AssertClean();
+    }
+
+    [Fact]
+    public void A_guest_that_wants_single_interrupts_has_one_until_it_asks_again()
+    {
+        const string Interrupt = """{"op":"zpci.interrupt","device":"1000:00:00.0"}""";
+        Assert.Equal(Errno.Ok, _h.Start("g", PciHost.Roce));
+        Assert.Equal("\"guest\":\"\"", _h.Run(Interrupt));
+        _h.Run("""{"op":"zpci.reg_aen","guest":"g","device":"1000:00:00.0","aibv":"0x3000","isc":4,"noi":16}""");
+        Assert.Equal(("\"guest\":\"g\"", "\"guest\":\"g\""), (_h.Run(Interrupt), _h.Run(Interrupt)));
+        Assert.Equal("\"result\":\"EINVAL\"", _h.Run("""{"op":"guest.ais","guest":"g","isc":8,"mode":"single"}"""));
+        Assert.Equal("\"result\":\"ok\"", _h.Run("""{"op":"guest.ais","guest":"g","isc":4,"mode":"single"}"""));
+        Assert.Equal(("\"guest\":\"g\"", "\"guest\":\"\""), (_h.Run(Interrupt), _h.Run(Interrupt)));
+        Assert.Equal("\"result\":\"ok\"", _h.Run("""{"op":"guest.ais","guest":"g","isc":4,"mode":"single"}"""));
+        Assert.Equal("\"guest\":\"g\"", _h.Run(Interrupt));
+        _h.Run("""{"op":"guest.ais","guest":"g","isc":4,"mode":"all"}""");
+        Assert.Equal(("\"guest\":\"g\"", "\"guest\":\"g\""), (_h.Run(Interrupt), _h.Run(Interrupt)));
+        Assert.Equal("\"taken\":4", _h.Run("""{"op":"guest.wait","guest":"g","isc":[4]}"""));
+        _h.AssertClean();
+    }
+
+    [Fact]
     public void A_graphics_adapter_is_split_up_while_the_host_has_it()
     {
         string types = $"{Devices}{PciHost.Gpu}/mdev_supported_types/i915-GVTg_V5_4";

@@ -19,6 +19,9 @@ internal static class InterruptOperations
             .Add("pending", guest.Machine.Gisa.Pending)
             .Add("alerting", guest.Machine.Gisa.Alerting)
             .Add("idle", guest.Machine.Gisa.IdleVcpus))) { IsPicture = true },
+        new("guest.ais", [Guest, new("isc", FieldKind.Number), new("mode", FieldKind.Suppression)], ["result"], c =>
+            TraceOperations.OfGuest(c, guest => Answer.Of(guest.Machine.Gisa.SetSuppression(
+                c.Task, (int)c.Fields.Number("isc"), OperationFields.SuppressionModes[c.Fields.Text("mode")])))),
         new("guest.share", [Guest, new("address", FieldKind.NumberText), new("shared", FieldKind.Flag)], ["result"], c =>
             TraceOperations.OfGuest(c, guest =>
             {

@@ -31,6 +31,7 @@ internal enum FieldKind
     PciFunctions,
     SubclassList,
     VcpuCount,
+    Suppression,
 }
 
 /// <summary>A field that an operation takes.</summary>
@@ -90,6 +91,12 @@ internal static class OperationFields
         ["deregister_interrupts"] = ZpciStep.DeregisterInterrupts,
     };
 
+    internal static readonly IReadOnlyDictionary<string, SuppressionMode> SuppressionModes = new Dictionary<string, SuppressionMode>(StringComparer.Ordinal)
+    {
+        ["all"] = SuppressionMode.All,
+        ["single"] = SuppressionMode.Single,
+    };
+
     internal static readonly IReadOnlyList<string> ListNames = ["queues", "vfio_ap", "cex4queue", "unbound", "mdevs"];
 
     /// <summary>Says what is wrong with a value, null if nothing is.</summary>
@@ -110,6 +117,7 @@ internal static class OperationFields
         FieldKind.PciStep => IsText(value, PciSteps.ContainsKey) ? null : "one of " + string.Join(", ", PciSteps.Keys),
         FieldKind.SubclassList => IsListBelow(value, Gisa.SubclassCount) ? null : "a list of guest subclasses from 0 to 7",
         FieldKind.VcpuCount => value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int vcpus) && vcpus is >= 1 and <= 255 ? null : "a number of vCPUs from 1 to 255",
+        FieldKind.Suppression => IsText(value, SuppressionModes.ContainsKey) ? null : "one of " + string.Join(", ", SuppressionModes.Keys),
         FieldKind.PciFunctions => TracePci.Complaint(value),
         FieldKind.ListName => IsText(value, ListNames.Contains) ? null : "one of " + string.Join(", ", ListNames),
         _ => throw new ArgumentOutOfRangeException(nameof(spec)),

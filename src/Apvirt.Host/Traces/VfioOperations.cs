@@ -60,6 +60,11 @@ internal static class VfioOperations
         {
             OneOf = ["device", "handle"],
         },
+        new("zpci.info", [Function], ["fh", "pchid", "vfn", "pft", "gid", "noi", "result"], c => new ValueTask<Answer>(
+            c.Host.Guests.FindDevice(c.Fields.Text("device"))?.Driver is VfioPciDevice function && function.ReadCapabilities(c.Task) is { } info
+                ? new Answer().Add("fh", string.Create(System.Globalization.CultureInfo.InvariantCulture, $"0x{info.Handle:x8}")).Add("pchid", info.Pchid)
+                    .Add("vfn", info.Vfn).Add("pft", info.FunctionType).Add("gid", info.Pfgid).Add("noi", info.InterruptsMax)
+                : Answer.Of(Errno.ENODEV))),
         new("zpci.interrupt", [Function], ["guest", "result"], Interrupt),
         new("zpci.fault", [Function, new("step", FieldKind.PciStep), new("times", FieldKind.Number, false)], Result, c => OfFunction(c, function =>
         {

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
@@ -62,6 +63,36 @@ public sealed partial class Gisa
             state = state with { Alerting = 0, Delivery = Delivery.Kicking };
             StartTimer(task, TimeSpan.Zero);
         }
+    }
+
+    /// <summary>The guest says how it wants interrupts of functions; what was suppressed before comes again.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="subclass">Guest subclass.</param>
+    /// <param name="mode">How.</param>
+    /// <returns>EINVAL for a subclass above 7 or a mode that there is not.</returns>
+    public Errno SetSuppression(KernelTask task, int subclass, SuppressionMode mode)
+    {
+        if (subclass is < 0 or >= SubclassCount || !Enum.IsDefined(mode))
+            return Errno.EINVAL;
+        byte bit = (byte)(0x80 >> subclass);
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);
+        state = state with { Single = (byte)(mode == SuppressionMode.Single ? state.Single | bit : state.Single & ~bit), Suppressed = (byte)(state.Suppressed & ~bit) };
+        return Errno.Ok;
+    }
+
+    /// <summary>Whether an interrupt of a function reaches the guest; with <see cref="SuppressionMode.Single"/> the next one does not.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="subclass">Guest subclass, 0 to 7.</param>
+    public bool Passes(KernelTask task, int subclass)
+    {
+        byte bit = (byte)(0x80 >> subclass);
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);
+        if ((state.Suppressed & bit) != 0)
+            return false;
+        state = state with { Suppressed = (byte)(state.Suppressed | (state.Single & bit)) };
+        return true;
     }
 
     /// <summary>A vCPU waits until an interrupt arrives that it can take, and takes it.</summary>
@@ -179,7 +210,7 @@ public sealed partial class Gisa
     private void ClearDelivery(KernelTask task)
     {
         ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);
-        state = new GisaState { HoldOuts = state.HoldOuts };
+        state = new GisaState { HoldOuts = state.HoldOuts, Single = state.Single, Suppressed = state.Suppressed };
         _timer?.Cancel();
     }
 }

@@ -5,7 +5,18 @@ namespace Apvirt.Kvm.Interrupts;
 /// <param name="Alerting">IAM: subclasses that alert the host when an interrupt arrives; none while the host is at work on an alert.</param>
 /// <param name="Delivery">How far the host is with an alert.</param>
 /// <param name="HoldOuts">How often the vCPUs are held out of the kernel.</param>
-internal readonly record struct GisaState(byte Pending, byte Alerting, Delivery Delivery, int HoldOuts);
+/// <param name="Single">Subclasses of which the guest wants one interrupt of functions at a time.</param>
+/// <param name="Suppressed">Those of them that have had one since the guest asked.</param>
+internal readonly record struct GisaState(byte Pending, byte Alerting, Delivery Delivery, int HoldOuts, byte Single, byte Suppressed);
+
+/// <summary>Whether interrupts of functions are suppressed after one was delivered (adapter-interruption suppression).</summary>
+public enum SuppressionMode
+{
+    /// <summary>None is suppressed.</summary>
+    All = 0,
+    /// <summary>One is delivered; the next when the guest sets the mode again.</summary>
+    Single = 1,
+}
 
 /// <summary>How far the host is with an alert.</summary>
 internal enum Delivery

@@ -46,7 +46,7 @@ public sealed class AdapterInterruptTable
     /// <summary>An adapter has set a summary bit: the guest that it belongs to is interrupted. Takes no lock of a VM.</summary>
     /// <param name="task">The interrupt's task.</param>
     /// <param name="bit">The summary bit.</param>
-    /// <returns>The VM that was interrupted; null if nobody uses the bit.</returns>
+    /// <returns>The VM that was interrupted; null if nobody uses the bit, or the guest wants no interrupt now.</returns>
     public VirtualMachine? Deliver(KernelTask task, int bit)
     {
         using KernelSpinLock.Section section = EntryLock.Lock(task);
@@ -56,6 +56,8 @@ public sealed class AdapterInterruptTable
         // I37: the entry goes under this lock before the association does, and that keeps the VM.
         if (machine.References == 0)
             task.Checks?.Violations.Add(new Violation(ViolationKind.Lifetime, "I37", $"an interrupt is forwarded to VM {machine}, which is destroyed", task.Name));
+        if (!machine.Gisa.Passes(task, entry.Subclass))
+            return null;
         machine.Gisa.Pend(task, entry.Subclass, throughHost: entry.Gisa == 0);
         return machine;
     }

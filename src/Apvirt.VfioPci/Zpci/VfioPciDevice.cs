@@ -45,6 +45,11 @@ public sealed class VfioPciDevice(string name, ZpciFunction? function, KernelLog
     /// <inheritdoc/>
     public override string ToString() => name;
 
+    /// <summary>What VFIO_DEVICE_GET_INFO tells of the function (zpci.md §7); the handle is that of now, after the open.</summary>
+    /// <param name="task">The task.</param>
+    /// <returns>Null for a device that is none of zPCI.</returns>
+    public ZpciCapabilities? ReadCapabilities(KernelTask task) => function is null ? null : function.Capabilities with { Handle = function.ReadHandle(task) };
+
     /// <inheritdoc/>
     public async ValueTask<Errno> OpenDeviceAsync(KernelTask task)
     {

@@ -60,6 +60,9 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
         return Firmware.Handle;
     }
 
+    /// <summary>What user space is told of it; the handle is read when it is asked for.</summary>
+    public ZpciCapabilities Capabilities { get; init; }
+
     /// <summary>The VM that it is associated with, for observers; null if none.</summary>
     public VirtualMachine? Machine => _machine.Peek;
 
