@@ -120,6 +120,31 @@ public sealed class ExploreCommandTests : IDisposable
     }
 
     [Fact]
+    public void A_scenario_can_be_a_historical_design()
+    {
+        (int status, string output, _) = Run("", "explore", CommandRun.Example("scenarios/seed-stolen-queue.yaml"));
+        Assert.Equal(0, status);
+        Assert.Matches("(?m)^B1 +3 +I13: the queue was stolen", output);
+        Assert.Matches("(?m)^D +6 +none", Run("", "explore", CommandRun.Example("scenarios/seed-final.yaml")).Out);
+        string file = Path.GetTempFileName();
+        System.IO.File.WriteAllText(file, "design: E\n");
+        Assert.Contains("design \"E\" is not known", Run("", "explore", file).Error, StringComparison.Ordinal);
+        System.IO.File.WriteAllText(file, "design: D\nsetup: []\ntasks: {a: ['{\"op\":\"queue.resets\"}']}\n");
+        Assert.Contains("a design brings its own machine and callers", Run("", "explore", file).Error, StringComparison.Ordinal);
+        System.IO.File.Delete(file);
+    }
+
+    [Fact]
+    public void A_bound_of_preemptions_and_another_strategy_exclude_each_other()
+    {
+        string scenario = CommandRun.Example("scenarios/x-perm.yaml");
+        (int status, _, string error) = Run("", "explore", scenario, "--preemptions", "1", "--strategy", "random");
+        Assert.Equal(2, status);
+        Assert.Contains("--preemptions is not for --strategy random", error, StringComparison.Ordinal);
+        Assert.Equal(0, Run("", "explore", scenario, "--preemptions", "1", "--strategy", "naive").Status);
+    }
+
+    [Fact]
     public void M106_the_design_with_the_transient_defect_is_kept_as_a_variant_and_tells_its_defects()
     {
         (int status, string output, _) = Run("", "designs", "B1");

@@ -26,7 +26,7 @@ internal static class DesignsCommand
         return command;
     }
 
-    private static int Run(string[] names, bool json, CommandIo io)
+    internal static int Run(string[] names, bool json, CommandIo io)
     {
         (CatalogueEntry Entry, DesignResult Result)[] explored =
             [.. Catalogue.All.Where(entry => names.Length == 0 || names.Contains(entry.Name)).Select(entry => (entry, DesignSearch.Run(entry.Make)))];

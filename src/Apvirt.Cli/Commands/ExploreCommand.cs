@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json;
 using Apvirt.Ap.Profiles;
 using Apvirt.Cli.Rendering;
+using Apvirt.Designs;
 using Apvirt.Explore.Engine;
 using Apvirt.Explore.Scenarios;
 
@@ -49,10 +50,18 @@ internal static class ExploreCommand
         {
             path, profile, strategy, preemptions, seed, executions, time, jobs, save, replay, html, trace, junit, json,
         };
+        // A bound is a search of its own: each way to stay below it, whatever else would tell orders apart.
+        command.Validators.Add(result =>
+        {
+            if (result.GetResult(preemptions) is not null && result.GetResult(strategy) is { Implicit: false } && result.GetValue(strategy) != "naive")
+                result.AddError($"--preemptions is not for --strategy {result.GetValue(strategy)}; leave one of them out");
+        });
         command.SetAction(parsed =>
         {
             if (!TryRead(parsed.GetValue(path)!, parsed.GetValue(profile), io, out Scenario? scenario))
                 return ExitCodes.BadInput;
+            if (scenario!.Design is { } design)
+                return DesignsCommand.Run([design], parsed.GetValue(json), io);
             if (parsed.GetValue(replay) is { } file)
                 return ScheduleFile.Replay(scenario!, file, io);
             ExploreOptions options = new()
@@ -90,6 +99,11 @@ internal static class ExploreCommand
         if (Scenario.Read(path, Encoding.UTF8.GetString(text), out scenario) is { } error)
         {
             io.Error.WriteLine(error);
+            return false;
+        }
+        if (scenario!.Design is { } design && !Catalogue.All.Any(entry => entry.Name == design))
+        {
+            io.Error.WriteLine($"{path}: design \"{design}\" is not known; 'apvirt designs' lists them");
             return false;
         }
         if (profile is not null)

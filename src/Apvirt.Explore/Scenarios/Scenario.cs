@@ -22,6 +22,9 @@ public sealed record ScenarioTask(string Name, IReadOnlyList<string> Operations)
 public sealed record Scenario(
     string About, Profile Profile, string Machine, IReadOnlyList<string> SetUp, IReadOnlyList<ScenarioTask> Tasks, IReadOnlyList<string> Beliefs, string? Finding)
 {
+    /// <summary>Name of a historical design that is explored instead of the driver; it brings its own callers. Null for the driver.</summary>
+    public string? Design { get; init; }
+
     /// <summary>Reads a scenario.</summary>
     /// <param name="file">Name of the file, for errors.</param>
     /// <param name="text">The file.</param>
@@ -40,6 +43,7 @@ public sealed record Scenario(
             Profile profile = Profile.Strict;
             string? machine = null;
             string? finding = null;
+            string? design = null;
             List<string> setUp = [];
             List<ScenarioTask> tasks = [];
             List<string> beliefs = [];
@@ -52,6 +56,9 @@ public sealed record Scenario(
                         break;
                     case "finding":
                         finding = Text(file, value);
+                        break;
+                    case "design":
+                        design = Text(file, value);
                         break;
                     case "profile":
                         string name = Text(file, value);
@@ -77,8 +84,15 @@ public sealed record Scenario(
                             tasks.Add(new ScenarioTask(Text(file, task), Operations(file, operations)));
                         break;
                     case var other:
-                        return $"{file}:{key.Start.Line}:{key.Start.Column}: \"{other}\" is not known; expected about, profile, finding, machine, setup, tasks or beliefs";
+                        return $"{file}:{key.Start.Line}:{key.Start.Column}: \"{other}\" is not known; expected about, profile, finding, design, machine, setup, tasks or beliefs";
                 }
+            }
+            if (design is not null)
+            {
+                if (machine is not null || setUp.Count + tasks.Count + beliefs.Count > 0)
+                    return $"{file}:1:1: a design brings its own machine and callers; expected \"design\" without machine, setup, tasks and beliefs";
+                scenario = new Scenario(about, profile, "", [], [], [], finding) { Design = design };
+                return null;
             }
             if (machine is null)
                 return $"{file}:1:1: expected \"machine\", the first line of a trace";
