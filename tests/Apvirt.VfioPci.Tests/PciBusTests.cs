@@ -236,7 +236,7 @@ public sealed class PciBusTests
         Assert.Equal(Errno.EBUSY, _h.Start("h", PciHost.Vgpu));
         Assert.Equal(
             "\"refs\":7,\"holders\":[\"VM file\","
-            + $"\"open device {PciHost.Mdev}\",\"driver of {PciHost.Mdev}\",\"open device {PciHost.Roce}\",\"driver of {PciHost.Roce}\",\"open device {PciHost.Vgpu}\",\"driver of {PciHost.Vgpu}\"]",
+            + string.Join(',', new[] { PciHost.Mdev, PciHost.Roce, PciHost.Vgpu }.Select(device => $"\"{device} (open)\",\"{device} (driver)\"")) + "]",
             _h.Run("""{"op":"guest.refs","guest":"g"}"""));
         Assert.Equal(Errno.Ok, _h.Stop("g"));
         _h.AssertClean();

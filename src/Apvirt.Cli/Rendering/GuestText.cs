@@ -15,17 +15,19 @@ internal static class GuestText
         guests.Write(io.Out);
     }
 
-    /// <summary>Who holds which reference to which VM.</summary>
+    /// <summary>Who holds which reference to which VM: a line for each VM.</summary>
     internal static void WriteReferences(CommandIo io, HostView view)
     {
-        Table references = new("VM", "REFS", "HELD BY", "DEVICE");
+        Table references = new("VM", "REFS", "HELD BY");
         foreach (GuestView guest in view.Guests)
         {
-            foreach (VmReference holder in guest.Holders)
-                references.Add(guest.Name, Text(holder.Count), holder.Holder, holder.Device ?? "-");
+            List<string> holders = [.. guest.Holders.Where(holder => holder.Device is null).Select(holder => holder.ToString())];
+            foreach (IGrouping<string, VmReference> device in guest.Holders.Where(holder => holder.Device is not null).GroupBy(holder => holder.Device!, StringComparer.Ordinal))
+                holders.Add($"{device.Key} ({string.Join(", ", device.Select(holder => holder.Holder))})");
             int others = guest.References - guest.Holders.Sum(holder => holder.Count);
             if (others != 0)
-                references.Add(guest.Name, Text(others), "whoever is at work in it", "-");
+                holders.Add(string.Create(CultureInfo.InvariantCulture, $"whoever is at work in it ({others})"));
+            references.Add(guest.Name, Text(guest.References), string.Join(", ", holders));
         }
         references.Write(io.Out);
     }

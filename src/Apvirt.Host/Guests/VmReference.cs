@@ -4,13 +4,13 @@ using Apvirt.Vfio.Devices;
 namespace Apvirt.Host.Guests;
 
 /// <summary>Who holds references to a VM (kvm.md §1, I18).</summary>
-/// <param name="Holder">What holds them: the VM's file, an open device, or a driver.</param>
+/// <param name="Holder">What holds them: the VM's file, vCPUs in the kernel; of a device, that it is open, or its driver.</param>
 /// <param name="Device">The device's name in the tree; null for the VM's own files.</param>
 /// <param name="Count">How many.</param>
 public sealed record VmReference(string Holder, string? Device, int Count)
 {
     /// <inheritdoc/>
-    public override string ToString() => (Device is null ? Holder : $"{Holder} {Device}") + (Count == 1 ? "" : string.Create(System.Globalization.CultureInfo.InvariantCulture, $" ({Count})"));
+    public override string ToString() => (Device is null ? Holder : $"{Device} ({Holder})") + (Count == 1 ? "" : string.Create(System.Globalization.CultureInfo.InvariantCulture, $" ({Count})"));
 
     /// <summary>All references that there should be to a guest's VM, while nothing moves.</summary>
     /// <param name="host">The host.</param>
@@ -24,9 +24,9 @@ public sealed record VmReference(string Holder, string? Device, int Count)
         foreach (VfioDevice device in host.VfioDevices)
         {
             if (device.Kvm == guest.Machine)
-                yield return new VmReference("open device", device.DeviceName, 1);
+                yield return new VmReference("open", device.DeviceName, 1);
             if (device.DriverMachine == guest.Machine)
-                yield return new VmReference("driver of", device.DeviceName, 1);
+                yield return new VmReference("driver", device.DeviceName, 1);
         }
     }
 }
