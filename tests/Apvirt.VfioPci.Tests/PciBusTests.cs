@@ -106,6 +106,22 @@ public sealed class PciBusTests
     }
 
     [Fact]
+    public void A_guest_has_two_functions_of_one_group_and_gives_them_back_one_after_the_other()
+    {
+        PciHost h = new([PciHost.Usual[0] with { IommuGroup = "both" }, PciHost.Usual[1] with { IommuGroup = "both", IsForGuests = true }]);
+        Assert.Equal(Errno.Ok, h.Start("g", PciHost.Roce, PciHost.Disk));
+        Assert.Equal((5, 3), (h.Host.Guests.Find("g")!.Machine.References, h.Function().Group.ContainerUsers));
+        Assert.Equal(Errno.EBUSY, h.Start("h", PciHost.Disk));
+        Assert.Equal(Errno.EBUSY, h.Start("g", PciHost.Roce));
+        Assert.Equal(Errno.Ok, h.Runtime.Drive(h.Host.Guests.DetachAsync(h.Task, "g", PciHost.Roce)));
+        Assert.True(h.Function().Group.IsOpen);
+        Assert.Equal(Errno.Ok, h.Start("g", PciHost.Roce));
+        Assert.Equal(Errno.Ok, h.Stop("g"));
+        Assert.Equal((false, 0, 0), (h.Function().Group.IsOpen, h.Function().Group.ContainerUsers, h.Function().Group.Dma!.Claims));
+        h.AssertClean();
+    }
+
+    [Fact]
     public void M097_the_translations_are_the_containers_while_it_is_open_and_the_hosts_again_after()
     {
         Assert.Null(_h.Function().Function.Domain);

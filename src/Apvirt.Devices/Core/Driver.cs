@@ -16,12 +16,15 @@ public abstract class Driver : SysfsDirectory
 
     private static readonly AttributeTable WithoutBind = new([UeventFile]);
 
-    private static readonly AttributeTable WithBind = new(
+    /// <summary>The files of every driver, for those that have more.</summary>
+    protected static IReadOnlyList<SysfsAttribute> StandardAttributes { get; } =
     [
         new SysfsAttribute<Driver>("bind", SysfsMode.WriteOnly, store: static (task, driver, text) => driver.StoreBindAsync(task, text)),
         UeventFile,
         new SysfsAttribute<Driver>("unbind", SysfsMode.WriteOnly, store: static (task, driver, text) => driver.StoreUnbindAsync(task, text)),
-    ]);
+    ];
+
+    private static readonly AttributeTable WithBind = new(StandardAttributes);
 
     /// <summary>Makes a driver that is not registered yet.</summary>
     /// <param name="bus">Its bus.</param>

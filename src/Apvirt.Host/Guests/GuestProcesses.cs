@@ -92,18 +92,14 @@ public sealed class GuestProcesses
         VfioDevice[] devices = [.. names.Select(FindDevice).OfType<VfioDevice>()];
         if (devices.Length < names.Count)
             return Errno.ENODEV;
-        Errno error = devices.Length == 0 ? Errno.Ok : await devices[0].Group.OpenAsync(task);
-        if (error != Errno.Ok)
-            return error;
         GuestProcess? existing = Find(name);
         GuestProcess guest = existing ?? Make(name, options);
         if (existing is null && options.Machine.IsProtected)
             await guest.Machine.Protection.RunAsync(task, PvCommand.Enable, flags: 0, _host.Profile);
-        for (int i = 0; i < devices.Length && error == Errno.Ok; i++)
+        Errno error = Errno.Ok;
+        for (int i = 0; i < devices.Length; i++)
         {
-            error = i == 0 ? Errno.Ok : await devices[i].Group.OpenAsync(task);
-            if (error == Errno.Ok)
-                error = await OpenAsync(task, guest, devices[i], options);
+            error = await OpenAsync(task, guest, devices[i], options);
             if (error == Errno.Ok)
                 continue;
             while (--i >= 0)
@@ -123,11 +119,15 @@ public sealed class GuestProcesses
         return Errno.Ok;
     }
 
-    // The file of the device's group is open, and closed again if this fails.
+    // With the file of its group, if the guest does not have it for another device.
     private async ValueTask<Errno> OpenAsync(KernelTask task, GuestProcess guest, VfioDevice device, GuestOptions options)
     {
-        Errno error = await guest.OpenAsync(task, device, options, requested => Released(guest, requested));
+        bool hadGroup = guest.Has(device.Group) && guest.FindDevice(device.DeviceName) is null;
+        Errno error = hadGroup ? Errno.Ok : await device.Group.OpenAsync(task);
         if (error != Errno.Ok)
+            return error;
+        error = await guest.OpenAsync(task, device, options, requested => Released(guest, requested));
+        if (error != Errno.Ok && !hadGroup)
             await device.Group.CloseAsync(task);
         return error;
     }
@@ -152,7 +152,7 @@ public sealed class GuestProcesses
         GuestProcess? guest = Find(name);
         if (guest is not null)
         {
-            await guest.StopAsync(task);
+            await guest.Threads.StopAsync(task);
             foreach (VfioDevice device in guest.Devices)
                 await guest.CloseAsync(task, device);
             Touches(isWrite: true);
@@ -188,10 +188,10 @@ public sealed class GuestProcesses
     public async ValueTask<Errno> InProcessAsync(KernelTask task, string name, string? device, Func<GuestProcess, VfioDevice?, ValueTask<Errno>> action)
     {
         VfioDevice? found = device is null ? null : FindDevice(device);
-        if ((device is not null && found is null) || Find(name) is not { } guest || !guest.TryEnter(task))
+        if ((device is not null && found is null) || Find(name) is not { } guest || !guest.Threads.TryEnter(task))
             return Errno.ENODEV;
         Errno error = await action(guest, found);
-        guest.Leave(task);
+        guest.Threads.Leave(task);
         return error;
     }
 
@@ -224,11 +224,11 @@ public sealed class GuestProcesses
     public async ValueTask<PqapAnswer?> InterceptAsync(KernelTask task, GuestProcess guest, PqapRequest request, int index = 0)
     {
         // The file of the vCPU keeps the VM while it runs.
-        if (!guest.TryEnter(task))
+        if (!guest.Threads.TryEnter(task))
             return null;
         if (!guest.Machine.TryGet(task))
         {
-            guest.Leave(task);
+            guest.Threads.Leave(task);
             return null;
         }
         Vcpu vcpu = guest.Machine.Vcpus[index];
@@ -236,7 +236,7 @@ public sealed class GuestProcesses
         PqapAnswer answer = await PqapInterception.HandleAsync(task, vcpu, request, _host.Profile);
         vcpu.Mutex.Unlock(task);
         guest.Machine.Put(task);
-        guest.Leave(task);
+        guest.Threads.Leave(task);
         return answer;
     }
 
@@ -260,7 +260,7 @@ public sealed class GuestProcesses
         // As QEMU does: the command takes every vcpu->mutex, which a vCPU that waits for an interrupt has.
         guest.Machine.PauseVcpus(task);
         Errno error = await guest.Machine.Protection.RunAsync(task, command, flags, _host.Profile, isInterrupted);
-        guest.ResumeVcpus(task);
+        guest.Threads.Resume(task);
         guest.Machine.Put(task);
         return error;
     }
@@ -294,17 +294,17 @@ public sealed class GuestProcesses
     /// <returns>The subclass of the interrupt that it takes; EINTR if the guest ends.</returns>
     public async ValueTask<(Errno Error, int Subclass)> WaitAsync(KernelTask task, GuestProcess guest, int index, byte subclasses)
     {
-        if (!guest.TryEnterVcpu(task))
+        if (!guest.Threads.TryEnterVcpu(task))
             return (Errno.EINTR, 0);
         Vcpu vcpu = guest.Machine.Vcpus[index];
         int subclass = -1;
-        while (subclass < 0 && await guest.MayRunAsync(task))
+        while (subclass < 0 && await guest.Threads.MayRunAsync(task))
         {
             await vcpu.Mutex.LockAsync(task);
             subclass = await vcpu.WaitForInterruptAsync(task, subclasses);
             vcpu.Mutex.Unlock(task);
         }
-        guest.LeaveVcpu(task);
+        guest.Threads.LeaveVcpu(task);
         return subclass < 0 ? (Errno.EINTR, 0) : (Errno.Ok, subclass);
     }
 

@@ -37,7 +37,7 @@ internal static class VfioOperations
             OneOf = EitherName,
         },
         new("device.close", [Guest, File], Result, c => InProcess(c, (guest, _) => guest.CloseFileAsync(c.Task, c.Fields.Text("file")))),
-        new("cdev.open", [Guest, Mdev, Device, File], Result, c => InProcess(c, (guest, device) => new(guest.OpenDirectly(c.Task, device!, c.Fields.Text("file")))))
+        new("cdev.open", [Guest, Mdev, Device, File], Result, c => InProcess(c, (guest, device) => guest.OpenDirectlyAsync(c.Task, device!, c.Fields.Text("file"))))
         {
             OneOf = EitherName,
         },

@@ -15,14 +15,14 @@ public readonly record struct PciId(uint Vendor, uint Device);
 /// <summary>A driver of PCI functions: those whose ids it knows, those that it is told of, and those that are meant for it alone.</summary>
 public abstract class PciDriver : Driver
 {
-    private static readonly AttributeTable IdFiles = new(
+    private static readonly AttributeTable Table = new(
     [
+        .. StandardAttributes,
         new SysfsAttribute<PciDriver>("new_id", SysfsMode.WriteOnly, store: static (task, driver, text) => driver.StoreNewIdAsync(task, text)),
         new SysfsAttribute<PciDriver>("remove_id", SysfsMode.WriteOnly, store: static (_, driver, text) => new ValueTask<Errno>(driver.StoreRemoveId(text))),
     ]);
 
     private readonly PciId[] _known;
-    private readonly AttributeTable _files;
 
     // Guards _told; a leaf.
     private readonly Lock _gate = new();
@@ -32,14 +32,10 @@ public abstract class PciDriver : Driver
     /// <param name="bus">The PCI bus.</param>
     /// <param name="name">Its name.</param>
     /// <param name="known">The functions that it knows.</param>
-    protected PciDriver(PciBus bus, string name, params PciId[] known) : base(bus, name)
-    {
-        _known = known;
-        _files = new AttributeTable([.. base.Attributes.Attributes, .. IdFiles.Attributes]);
-    }
+    protected PciDriver(PciBus bus, string name, params PciId[] known) : base(bus, name) => _known = known;
 
     /// <inheritdoc/>
-    public override AttributeTable Attributes => _files;
+    public override AttributeTable Attributes => Table;
 
     /// <summary>Whether the driver may have a device: it is meant for the driver, or for none and its ids are known.</summary>
     /// <param name="device">The device.</param>
