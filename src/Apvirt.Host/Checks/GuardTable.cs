@@ -20,12 +20,20 @@ public static class GuardTable
 
     private static readonly FrozenDictionary<GuardRule, int> Bits = All.Select((rule, i) => (rule, i)).ToFrozenDictionary(p => p.rule, p => p.i);
 
+    private static readonly FrozenDictionary<string, ulong> BitsByField = All.GroupBy(rule => rule.Field, StringComparer.Ordinal)
+        .ToFrozenDictionary(rules => rules.Key, rules => 1UL << Bits[rules.First()], StringComparer.Ordinal);
+
     /// <summary>A bit for each rule, so that what was written is a set.</summary>
     /// <param name="rule">The rule.</param>
     internal static ulong BitOf(GuardRule rule) => 1UL << Bits[rule];
 
     /// <summary>The bits of fields by their names; all if none is named.</summary>
     /// <param name="fields">Names of fields.</param>
-    internal static ulong BitsOf(IReadOnlyList<string> fields) => fields.Count == 0 ? ulong.MaxValue
-        : fields.Aggregate(0UL, (bits, field) => bits | BitOf(All.FirstOrDefault(rule => rule.Field == field) ?? throw new ArgumentException($"no rule guards \"{field}\"", nameof(fields))));
+    internal static ulong BitsOf(IReadOnlyList<string> fields)
+    {
+        ulong bits = 0;
+        for (int i = 0; i < fields.Count; i++)
+            bits |= BitsByField.TryGetValue(fields[i], out ulong bit) ? bit : throw new ArgumentException($"no rule guards \"{fields[i]}\"", nameof(fields));
+        return fields.Count == 0 ? ulong.MaxValue : bits;
+    }
 }

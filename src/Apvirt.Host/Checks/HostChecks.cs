@@ -32,7 +32,7 @@ public sealed class HostChecks : ICheckPoints
     public HostChecks(VirtualHost host)
     {
         _host = host;
-        foreach (Invariant invariant in InvariantTable.Create())
+        foreach (Invariant invariant in InvariantTable.Create(hasPci: host.Pci.Bus.Slots.Count > 0))
             Add(invariant);
         if (host.Model.Runtime.IsSerial)
             host.Model.Runtime.CheckPoints = this;

@@ -29,7 +29,7 @@ public static class LockingDocument
         text.Append("## Locks\n\n");
         Table(text, ["Class", "Kind", "Declared at"], learnt.Classes.Select(c => new[] { c.Name, c.Kind.ToString(), c.Site.Split(':')[0] }));
         text.Append("## Invariants that are looked at while it runs\n\n");
-        Table(text, ["Number", "Where", "Statement"], Invariants.InvariantTable.Create().Select(i => new[] { i.Id, i.Point.ToString(), i.Statement }));
+        Table(text, ["Number", "Where", "Statement"], Invariants.InvariantTable.Create(hasPci: true).Select(i => new[] { i.Id, i.Point.ToString(), i.Statement }));
         return text.ToString();
     }
 

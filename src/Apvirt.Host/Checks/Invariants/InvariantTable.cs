@@ -4,13 +4,16 @@ namespace Apvirt.Host.Checks.Invariants;
 public static class InvariantTable
 {
     /// <summary>Makes them.</summary>
-    public static IReadOnlyList<Invariant> Create() =>
+    /// <param name="hasPci">Whether the host has PCI functions.</param>
+    public static IReadOnlyList<Invariant> Create(bool hasPci) =>
     [
         new ExclusiveAssignment(), new ExclusiveGuestAccess(), new NoHostGuestOverlap(), new ShadowBound(), new HardwareIsShadow(),
         new UnattachedIsEmpty(), new ControlDomains(), new Limits(), new LinkIffBoundAndAssigned(), new BackPointer(),
         new ResetBeforeReuse(), new AssignedNotReserved(), new OneMdevPerMachine(), new ReferenceAccounting(), new PinnedNib(),
         new PinBalance(), new IscReferences(), new Instances(), new Deferral(), new FilterFixpoint(), new BindingConverges(),
-        new AivIffGisa(), new ImmutableKvm(), new DriverOpens(), new GroupUse(), new Designation(), new ForwardingUse(),
-        new Translations(), new EnabledForHost(), new VgpuUse(), new InterruptsDelivered(),
+        new AivIffGisa(), new ImmutableKvm(), new DriverOpens(), new GroupUse(), new InterruptsDelivered(),
+        .. hasPci ? OfPci() : [],
     ];
+
+    private static IReadOnlyList<Invariant> OfPci() => [new Designation(), new ForwardingUse(), new Translations(), new EnabledForHost(), new VgpuUse()];
 }
