@@ -40,6 +40,46 @@ public sealed class GroupTests
     }
 
     [Fact]
+    public void The_status_of_a_group_tells_whether_it_can_be_used_and_has_a_container()
+    {
+        VfioDevice device = _s.Add("device", GroupKind.Physical).Device;
+        VfioGroup group = device.Group;
+        Assert.Equal(Errno.EINVAL, _s.Do(group.GetStatusAsync(_s.Task, argumentSize: 7)).Error);
+        Assert.Equal((Errno.Ok, GroupStatus.Viable), _s.Do(group.GetStatusAsync(_s.Task, argumentSize: 8)));
+        // A driver of the host has a device of the group.
+        Assert.Equal(Errno.Ok, group.Dma!.BeginHostUse(_s.Task));
+        Assert.Equal((Errno.Ok, GroupStatus.None), _s.Do(group.GetStatusAsync(_s.Task, argumentSize: 8)));
+        VfioContainer container = new(_s.Profile);
+        Assert.Equal(Errno.EPERM, _s.Do(group.SetContainerAsync(_s.Task, container)));
+        group.Dma.EndHostUse(_s.Task);
+        Assert.Equal(Errno.Ok, _s.Do(group.SetContainerAsync(_s.Task, container)));
+        Assert.Equal((Errno.Ok, GroupStatus.Viable | GroupStatus.ContainerSet), _s.Do(group.GetStatusAsync(_s.Task, argumentSize: 8)));
+        Assert.Equal(Errno.EBUSY, group.Dma.BeginHostUse(_s.Task));
+        Assert.Equal(Errno.Ok, _s.Do(group.UnsetContainerAsync(_s.Task)));
+        _s.Do(device.UnregisterAsync(_s.Task));
+        Assert.Equal(Errno.ENODEV, _s.Do(group.GetStatusAsync(_s.Task, argumentSize: 8)).Error);
+    }
+
+    [Fact]
+    public void Two_owners_do_not_share_the_dma_of_a_group()
+    {
+        VfioGroup group = _s.Add("device", GroupKind.Physical).Device.Group;
+        VfioDevice device = _s.Add("other", GroupKind.Physical).Device;
+        Assert.Equal(Errno.Ok, _s.Do(group.SetContainerAsync(_s.Task, new VfioContainer(_s.Profile))));
+        Assert.Equal(1, group.Dma!.Claims);
+        // The device's own file claims for its iommufd.
+        VfioDeviceFile file = device.OpenDirectly(_s.Task).File!;
+        Assert.Equal(Errno.Ok, device.Group.Dma!.BeginHostUse(_s.Task));
+        Assert.Equal(Errno.EPERM, _s.Do(file.BindAsync(_s.Task, new IommuFd())));
+        Assert.Equal((0, 0), (device.OpenCount, device.Group.DirectOpens));
+        device.Group.Dma.EndHostUse(_s.Task);
+        Assert.Equal(Errno.Ok, _s.Do(file.BindAsync(_s.Task, new IommuFd())));
+        Assert.Equal(1, device.Group.Dma.Claims);
+        _s.Do(file.CloseAsync(_s.Task));
+        Assert.Equal(0, device.Group.Dma.Claims);
+    }
+
+    [Fact]
     public void Containers_are_set_once_and_unset_when_no_device_is_open()
     {
         VfioDevice device = _s.Add("device").Device;

@@ -40,6 +40,8 @@ internal sealed class PromptCommands(LiveHost live)
         new("hw state", "APQN normal|deconfigured|checkstopped", "set the state of a queue", (_, w) =>
             w.Count == 2 ? Make("queue.state", ("apqn", w[0]), ("state", w[1])) : null),
         new("hw fault", "APQN zapq|tapq|aqic CODE… [sticky]", "inject responses; none takes them back", (_, w) => Fault(w)),
+        new("hw interrupt", "APQN|PCI", "let a queue or a PCI function interrupt whom it is armed for", (c, w) =>
+            w.Count != 1 ? null : w[0].Contains(':', StringComparison.Ordinal) ? Make("zpci.interrupt", ("device", w[0])) : Make("queue.interrupt", ("apqn", w[0]))),
         new("hw resets", "", "count resets by queue", (_, _) => Make("queue.resets")),
         new("hw configure", "APID", "configure an adapter on, as a service element does"),
         new("hw deconfigure", "APID", "configure an adapter off"),

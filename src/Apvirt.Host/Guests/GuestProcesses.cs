@@ -271,7 +271,7 @@ public sealed class GuestProcesses
     /// <returns>The guest and its subclass; null if the queue is armed for none that lives.</returns>
     public (GuestProcess Guest, int Subclass)? Interrupt(KernelTask task, Apqn apqn)
     {
-        if (_host.Hardware.ArmedFor(apqn) is not { } control || List().FirstOrDefault(guest => guest.Machine.Gisa.Designation == control.GisaDesignation) is not { } guest)
+        if (_host.Hardware.ArmedFor(apqn) is not { GisaDesignation: not 0 } control || List().FirstOrDefault(guest => guest.Machine.Gisa.Designation == control.GisaDesignation) is not { } guest)
             return null;
         // I20: the device writes the byte, so its page is pinned and mapped.
         bool isPinned = _host.VfioDevices.Any(device => device.Kvm == guest.Machine && device.Pins.IsPinned(control.NotificationByte));

@@ -13,17 +13,77 @@ using Apvirt.Kvm.Machines;
 
 namespace Apvirt.Host.Tests.Machines;
 
-/// <summary>64 vCPUs of 8 guests, each a thread, and an administrator who changes what they have: none of them starves.</summary>
+/// <summary>64 vCPUs of 8 guests and an administrator who changes what they have: none of them starves.</summary>
 public sealed class FairnessTests
 {
     private const int Guests = 8;
     private const int VcpusOfGuest = 8;
+    private const int Rounds = 300;
 
+    // Under the simulation the order in which tasks run is drawn with even chances, so what differs is what the locks do.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Every_vcpu_gets_its_share_of_mdevs_lock(ulong seed)
+    {
+        SimulationRuntime runtime = new(seed, preemptive: true);
+        VirtualHost host = runtime.Drive(BootAsync(runtime.CreateTask("boot")));
+        long[] done = new long[Guests * VcpusOfGuest];
+        long changes = 0;
+        for (int i = 0; i < done.Length; i++)
+        {
+            int own = i;
+            runtime.Spawn($"vcpu {own}", async task =>
+            {
+                while (done.Max() < Rounds)
+                    await AqicAsync(host, task, own, done);
+            });
+        }
+        runtime.Spawn("administrator", async task =>
+        {
+            while (done.Max() < Rounds)
+                await ChangeAsync(host, task, changes++);
+        });
+        runtime.Run(() => done.Max() >= Rounds, TimeSpan.FromMinutes(10));
+        Assert.Equal(Rounds, done.Max());
+        // Whoever waits is served in the order of coming, so nobody is left far behind.
+        Assert.InRange(done.Min(), Rounds * 2 / 3, Rounds);
+        Assert.InRange(changes, Rounds / 4, long.MaxValue);
+    }
+
+    // On threads the shares are also those of the operating system, and of whatever else runs on the machine.
     [Fact]
-    public async Task Every_vcpu_gets_its_share_of_mdevs_lock()
+    public async Task No_vcpu_starves_on_threads()
     {
         ProductionRuntime runtime = new(seed: 1);
-        KernelTask boot = runtime.CreateTask("boot");
+        VirtualHost host = await BootAsync(runtime.CreateTask("boot"));
+        long[] done = new long[Guests * VcpusOfGuest];
+        long changes = 0;
+        using Barrier begin = new(done.Length + 1);
+        bool isOver = false;
+        List<Thread> threads = [.. Enumerable.Range(0, done.Length).Select(i => new Thread(() => Run($"vcpu {i}", task => AqicAsync(host, task, i, done))))];
+        threads.Add(new Thread(() => Run("administrator", task => ChangeAsync(host, task, changes++))));
+        threads.ForEach(thread => thread.Start());
+        Stopwatch clock = Stopwatch.StartNew();
+        while (clock.Elapsed < TimeSpan.FromSeconds(2))
+            await Task.Delay(50);
+        Volatile.Write(ref isOver, true);
+        threads.ForEach(thread => thread.Join());
+        TestContext.Current.TestOutputHelper?.WriteLine($"{done.Sum()} AQICs, per vCPU {done.Min()} to {done.Max()}, {changes} changes of a guest's queues");
+        Assert.InRange(done.Min(), 20, long.MaxValue);
+        Assert.InRange(changes, 20, long.MaxValue);
+
+        void Run(string name, Func<KernelTask, ValueTask> call)
+        {
+            KernelTask task = runtime.CreateTask(name);
+            begin.SignalAndWait();
+            while (!Volatile.Read(ref isOver))
+                call(task).AsTask().GetAwaiter().GetResult();
+        }
+    }
+
+    private static async ValueTask<VirtualHost> BootAsync(KernelTask boot)
+    {
         int[] adapters = [.. Enumerable.Range(0, Guests)];
         VirtualHost host = await VirtualHost.BootAsync(boot, new MachineSetup
         {
@@ -34,59 +94,25 @@ public sealed class FairnessTests
         for (int g = 0; g < Guests; g++)
         {
             string uuid = $"0000000{g}-1111-4111-8111-111111111111";
-            await Write($"/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create", uuid);
-            await Write($"/sys/devices/vfio_ap/matrix/{uuid}/assign_domain", "4");
-            await Write($"/sys/devices/vfio_ap/matrix/{uuid}/assign_adapter", $"{g}");
+            await Write("mdev_supported_types/vfio_ap-passthrough/create", uuid);
+            await Write($"{uuid}/assign_domain", "4");
+            await Write($"{uuid}/assign_adapter", $"{g}");
             Assert.Equal(Errno.Ok, await host.Guests.StartAsync(boot, $"g{g}", [uuid], new GuestOptions { Machine = new VirtualMachineOptions { VcpuCount = VcpusOfGuest } }));
         }
+        return host;
 
-        long[] done = new long[Guests * VcpusOfGuest];
-        long changes = 0;
-        using Barrier begin = new(done.Length + 1);
-        bool isOver = false;
-        List<Thread> threads = [.. Enumerable.Range(0, done.Length).Select(i => new Thread(() => RunVcpu(i)))];
-        threads.Add(new Thread(RunAdministrator));
-        threads.ForEach(thread => thread.Start());
-        Stopwatch clock = Stopwatch.StartNew();
-        while (clock.Elapsed < TimeSpan.FromSeconds(2))
-            await Task.Delay(50);
-        Volatile.Write(ref isOver, true);
-        threads.ForEach(thread => thread.Join());
-
-        double mean = done.Average();
-        TestContext.Current.TestOutputHelper?.WriteLine($"{done.Sum()} AQICs, per vCPU {done.Min()} to {done.Max()}, {changes} changes of a guest's queues");
-        Assert.True(mean > 10 && changes > 0, $"{mean} AQICs for each vCPU, {changes} changes");
-        Assert.InRange(done.Min() / mean, 0.2, 1);
-        Assert.InRange(done.Max() / mean, 1, 5);
-
-        void RunVcpu(int i)
-        {
-            GuestProcess guest = host.Guests.Find($"g{i / VcpusOfGuest}")!;
-            KernelTask task = runtime.CreateTask($"vcpu {i}");
-            begin.SignalAndWait();
-            while (!Volatile.Read(ref isOver))
-            {
-                AqicControl control = new(Enable: done[i] % 2 == 0, Isc: 3, NotificationByte: 0x2000);
-                PqapRequest request = new(PqapRegisters.ForAqic(Apqn.Of(i / VcpusOfGuest, 4), control));
-                Wait(host.Guests.InterceptAsync(task, guest, request, i % VcpusOfGuest));
-                done[i]++;
-            }
-        }
-
-        void RunAdministrator()
-        {
-            KernelTask task = runtime.CreateTask("administrator");
-            begin.SignalAndWait();
-            while (!Volatile.Read(ref isOver))
-            {
-                string file = changes % 2 == 0 ? "assign_control_domain" : "unassign_control_domain";
-                Wait(host.Tree.WriteAsync(task, $"/sys/devices/vfio_ap/matrix/00000000-1111-4111-8111-111111111111/{file}", "4"u8.ToArray()));
-                changes++;
-            }
-        }
-
-        static void Wait<T>(ValueTask<T> call) => call.AsTask().GetAwaiter().GetResult();
-
-        async Task Write(string path, string text) => Assert.Equal(Errno.Ok, await host.Tree.WriteAsync(boot, path, Encoding.ASCII.GetBytes(text)));
+        async ValueTask Write(string path, string text) =>
+            Assert.Equal(Errno.Ok, await host.Tree.WriteAsync(boot, "/sys/devices/vfio_ap/matrix/" + path, Encoding.ASCII.GetBytes(text)));
     }
+
+    private static async ValueTask AqicAsync(VirtualHost host, KernelTask task, int vcpu, long[] done)
+    {
+        AqicControl control = new(Enable: done[vcpu] % 2 == 0, Isc: 3, NotificationByte: 0x2000);
+        PqapRequest request = new(PqapRegisters.ForAqic(Apqn.Of(vcpu / VcpusOfGuest, 4), control));
+        await host.Guests.InterceptAsync(task, host.Guests.Find($"g{vcpu / VcpusOfGuest}")!, request, vcpu % VcpusOfGuest);
+        done[vcpu]++;
+    }
+
+    private static async ValueTask ChangeAsync(VirtualHost host, KernelTask task, long number) => await host.Tree.WriteAsync(
+        task, $"/sys/devices/vfio_ap/matrix/00000000-1111-4111-8111-111111111111/{(number % 2 == 0 ? "assign_control_domain" : "unassign_control_domain")}", "4"u8.ToArray());
 }
