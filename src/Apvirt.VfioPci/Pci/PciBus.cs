@@ -63,8 +63,11 @@ public sealed class PciBus : Bus
 
     /// <summary>The addresses of functions: each alone in a domain, numbered by its UID if all have one of their own.</summary>
     /// <param name="functions">What is plugged in.</param>
-    public static string[] AddressesOf(IReadOnlyList<PciFunctionSetup> functions) =>
-        [.. functions.Select((function, i) => (AreUnique(functions) ? function.Uid : i).ToString("x4", CultureInfo.InvariantCulture) + ":00:00.0")];
+    public static string[] AddressesOf(IReadOnlyList<PciFunctionSetup> functions)
+    {
+        bool areUnique = AreUnique(functions);
+        return [.. functions.Select((function, i) => (areUnique ? function.Uid : i).ToString("x4", CultureInfo.InvariantCulture) + ":00:00.0")];
+    }
 
     private static bool AreUnique(IReadOnlyList<PciFunctionSetup> functions) =>
         functions.All(function => function.Uid != 0) && functions.DistinctBy(function => function.Uid).Count() == functions.Count;
