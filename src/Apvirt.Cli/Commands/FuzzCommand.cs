@@ -20,7 +20,7 @@ internal static class FuzzCommand
     {
         Option<ulong> seed = new("--seed") { Description = "Same seed, same run.", DefaultValueFactory = _ => 1 };
         Option<int> operations = new("--operations") { Description = "How many operations.", DefaultValueFactory = _ => 100_000 };
-        Option<int> tasks = new("--tasks") { Description = "How many callers at once.", DefaultValueFactory = _ => 8 };
+        Option<int> tasks = new("--tasks") { Description = "How many callers at once. Of one alone it is also checked that what is refused has changed nothing.", DefaultValueFactory = _ => 8 };
         Option<string?> replay = new("--replay") { Description = "Run a file that an earlier failure wrote, exactly as it was." };
         Option<string> output = new("--output") { Description = "Where a failure is written.", DefaultValueFactory = _ => "fuzz-failure.jsonl" };
         Option<string> profile = CheckOptions.ProfileName();

@@ -27,8 +27,11 @@ public sealed class TraceLine : IDisposable
     /// <summary>The line with its answers taken out: what was asked.</summary>
     public string Question => TraceWriter.Format(this, answer: null);
 
-    /// <summary>Whether an error of the operation leaves everything as it was (I30); others say nothing of it.</summary>
-    public bool ChangesNothingOnError => Operation?.Name == "write";
+    /// <summary>
+    /// Whether an error of the operation leaves everything as it was (I30); others say nothing of it. A PCI function is taken
+    /// from whoever has it before the firmware is asked to disable it, so a slot whose power cannot be cut has lost its device.
+    /// </summary>
+    public bool ChangesNothingOnError => Operation?.Name == "write" && !Fields.Text("path").EndsWith("/power", StringComparison.Ordinal);
 
     /// <summary>Whether the operation takes a picture of the whole at one moment, which no caller could.</summary>
     public bool IsPicture => Operation?.IsPicture == true;

@@ -21,6 +21,17 @@ public sealed class FuzzTests
         Assert.True(checks.Violations.IsEmpty);
     }
 
+    // One caller alone: what is refused has changed nothing (I30).
+    [Theory]
+    [InlineData(5)]
+    [InlineData(6)]
+    public void Alone_under_strict_nothing_is_broken_and_errors_change_nothing(ulong seed)
+    {
+        KernelChecks checks = new(Host.Checks.LockOrder.Declared);
+        for (int episode = 0; episode < 40; episode++)
+            Assert.Empty(FuzzRun.Run(FuzzPlan.Make(seed, episode, 480, tasks: 1, Profile.Strict), checks).Violations.Select(v => v.ToString()));
+    }
+
     [Fact]
     public void Under_linux_612_findings_predict_what_is_broken()
     {
