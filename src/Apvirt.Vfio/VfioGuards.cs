@@ -13,7 +13,7 @@ public static class VfioGuards
     /// <summary>Number of open files of a device, the VM captured at the first open, and what that open took.</summary>
     internal static GuardRule<VfioDevice> Opens { get; } = new(
         "device.open_count, device.kvm",
-        write: [new(VfioDevice.SetClass, device => device.SetLock)],
+        write: [new(VfioDeviceSet.SetClass, device => device.SetLock)],
         exceptions: "device.kvm by whoever knows that the device is open");
 
     /// <summary>Pinned guest pages.</summary>

@@ -49,6 +49,34 @@ public sealed class VfioDeviceTests
     }
 
     [Fact]
+    public void Devices_of_one_set_open_and_close_one_at_a_time()
+    {
+        VfioDeviceSet set = new();
+        VfioDevice[] devices = [.. ((string[])["one", "other"]).Select(name =>
+        {
+            VfioDevice device = new(name, new RecordingDriver(), _s.Groups.Create(_s.DeviceOf(name)), new Apvirt.Kernel.Logging.KernelLog(), set: set);
+            _s.Do(device.OfferAsync(_s.Task));
+            return device;
+        })];
+        Assert.Equal(devices, set.Devices);
+        _s.Contain(devices[0].Group);
+        _s.Contain(devices[1].Group);
+        VfioDeviceFile file = _s.Open(devices[0]);
+        Assert.Equal((1, 1, 0), (set.OpenCount, devices[0].OpenCount, devices[1].OpenCount));
+        // Whoever opens or closes one has the lock of all.
+        Apvirt.Kernel.Tasks.KernelTask holder = _s.Runtime.CreateTask("holder");
+        _s.Do(set.Lock.LockAsync(holder));
+        ValueTask<(Errno Error, VfioDeviceFile? File)> opening = devices[1].Group.GetDeviceAsync(_s.Runtime.CreateTask("opener"), "other");
+        _s.Runtime.Advance(TimeSpan.FromSeconds(1));
+        Assert.False(opening.IsCompleted);
+        set.Lock.Unlock(holder);
+        Assert.Equal(Errno.Ok, _s.Do(opening).Error);
+        Assert.Equal(2, set.OpenCount);
+        _s.Do(file.CloseAsync(_s.Task));
+        Assert.Equal(1, set.OpenCount);
+    }
+
+    [Fact]
     public void M082_M086_the_device_keeps_the_vm_that_the_group_does_not()
     {
         _s.Contain(_device.Group);

@@ -122,6 +122,28 @@ public sealed class PciBusTests
     }
 
     [Fact]
+    public void Groups_use_an_iommufd_as_well_as_a_container()
+    {
+        _h.CreateMdev().CreateVgpu();
+        Assert.Equal("\"result\":\"ok\"", _h.Run($$"""{"op":"guest.start","guest":"g","devices":["{{PciHost.Mdev}}","{{PciHost.Roce}}","{{PciHost.Vgpu}}"],"iommufd":true}"""));
+        GuestProcess guest = _h.Host.Guests.Find("g")!;
+        Assert.Null(guest.Container);
+        Assert.Equal((7, 1), (guest.Machine.References, _h.Function().Group.Dma!.Claims));
+        Assert.Same(guest.Iommufd!.Compatible, _h.Function().Function.Domain);
+        Assert.Equal("\"rc\":0", _h.Run("""{"op":"pqap.aqic","guest":"g","apqn":"04.0004","enable":true,"isc":3,"nib":"0x2000"}"""));
+        Assert.Equal("\"result\":\"ok\"", _h.Run($$"""{"op":"vgpu.map","mdev":"{{PciHost.Vgpu}}","iova":"0x3000"}"""));
+        Assert.Equal("\"result\":\"ENOENT\"", _h.Run("""{"op":"ioas.unmap","guest":"g","iova":"0x2000","length":"0x1000"}"""));
+        Assert.Equal("\"result\":\"ok\"", _h.Run("""{"op":"ioas.unmap","guest":"g","iova":"0x0","length":"0x100000000"}"""));
+        Assert.Equal("\"pins\":0,\"gisc\":[0,0,0,0,0,0,0,0]", _h.Run("""{"op":"guest.irq_state","guest":"g"}"""));
+        Assert.Equal("\"result\":\"ok\"", _h.Run("""{"op":"ioas.map","guest":"g","iova":"0x0","length":"0x4000"}"""));
+        Assert.Equal("\"result\":\"EEXIST\"", _h.Run("""{"op":"ioas.map","guest":"g","iova":"0x3000","length":"0x1000"}"""));
+        Assert.Equal("\"rc\":0", _h.Run("""{"op":"pqap.aqic","guest":"g","apqn":"04.0004","enable":true,"isc":3,"nib":"0x2000"}"""));
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        Assert.Equal(0, _h.Function().Group.Dma!.Claims);
+        _h.AssertClean();
+    }
+
+    [Fact]
     public void M097_the_translations_are_the_containers_while_it_is_open_and_the_hosts_again_after()
     {
         Assert.Null(_h.Function().Function.Domain);

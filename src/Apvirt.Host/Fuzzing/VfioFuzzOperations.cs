@@ -41,7 +41,7 @@ internal sealed class VfioFuzzOperations(SplitMix random, IReadOnlyList<string> 
 
     internal string Next() => _random.Below(26) switch
     {
-        0 or 1 => $$"""{"op":"guest.start",{{Guest()}},"vcpus":2,"devices":["{{Device()}}","{{Device()}}"]{{(Chance(4) ? ",\"req_irq\":false" : "")}}}""",
+        0 or 1 => $$"""{"op":"guest.start",{{Guest()}},"vcpus":2,"devices":["{{Device()}}","{{Device()}}"]{{(Chance(4) ? ",\"req_irq\":false" : "")}}{{(Chance(4) ? ",\"iommufd\":true" : "")}}}""",
         2 => $$"""{"op":"guest.start",{{Guest()}},"vcpus":2,"device":"{{Device()}}"}""",
         3 => $$"""{"op":"guest.detach",{{Guest()}},"device":"{{Device()}}"}""",
         4 => Chance(4) ? $$"""{"op":"guest.close_vm",{{Guest()}}}""" : $$"""{"op":"guest.create",{{Guest()}},"vcpus":2}""",
@@ -53,7 +53,7 @@ internal sealed class VfioFuzzOperations(SplitMix random, IReadOnlyList<string> 
         11 => Chance(3)
             ? $$"""{"op":"kvm.file_{{(Chance(2) ? "add" : "del")}}",{{Guest()}},"device":"{{Device()}}"}"""
             : $$"""{"op":"kvm.file_{{(Chance(3) ? "del" : "add")}}",{{OpenFile()}}}""",
-        12 => $$"""{"op":"container.{{(Chance(2) ? "unmap" : "map")}}",{{Guest()}},"iova":"0x0","length":"0x{{(Chance(2) ? 4UL << 30 : 0x4000):x}}"}""",
+        12 => $$"""{"op":"{{(Chance(3) ? "ioas" : "container")}}.{{(Chance(2) ? "unmap" : "map")}}",{{Guest()}},"iova":"0x0","length":"0x{{(Chance(2) ? 4UL << 30 : 0x4000):x}}"}""",
         13 or 14 => $$"""{"op":"zpci.reg_aen",{{Guest()}},"device":"{{Of(Vfio)}}","aibv":"0x{{(1 + _random.Below(4)) << 12:x}}","isc":{{_random.Below(8)}},"noi":{{_random.Below(99)}}{{(Chance(2) ? ",\"aisb\":\"0x6008\"" : "")}}}""",
         15 => $$"""{"op":"zpci.dereg_aen",{{Guest()}},"device":"{{Of(Vfio)}}"}""",
         16 => $$"""{"op":"zpci.interrupt","device":"{{Of(Vfio)}}"}""",

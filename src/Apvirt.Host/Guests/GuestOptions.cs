@@ -11,6 +11,9 @@ public sealed record GuestOptions
     /// <summary>Whether the VM is associated with the device's group; without, the open fails.</summary>
     public bool AssociatesKvm { get; init; } = true;
 
+    /// <summary>Whether the groups use an iommufd instead of a container.</summary>
+    public bool UsesIommufd { get; init; }
+
     /// <summary>What the VM is made with, if the guest is new.</summary>
     public VirtualMachineOptions Machine { get; init; } = new();
 }

@@ -23,8 +23,6 @@ public sealed class GuestProcess
     private OpenDevice[] _devices = [];
 
     private readonly GuestFiles _files;
-    private IommuFd? _iommufd;
-
     private sealed record OpenDevice(VfioDevice Device, VfioDeviceFile File);
 
     internal GuestProcess(string name, VirtualMachine machine, Profile profile)
@@ -44,6 +42,9 @@ public sealed class GuestProcess
 
     /// <summary>The container of the guest's memory; null until the first device comes.</summary>
     public VfioContainer? Container { get; private set; }
+
+    /// <summary>The iommufd with the guest's memory; null until a device is bound to it, or a group uses it.</summary>
+    public IommuFd? Iommufd { get; private set; }
 
     /// <summary>The devices that the guest has open: AP mdevs, PCI functions, vGPUs.</summary>
     public IReadOnlyList<VfioDevice> Devices => [.. _devices.Select(open => open.Device)];
@@ -65,7 +66,7 @@ public sealed class GuestProcess
     /// <summary>Opens a device through its group: group, container, memory, VM, device; and registers the eventfd by which it is asked for.</summary>
     internal async ValueTask<Errno> OpenAsync(KernelTask task, VfioDevice device, GuestOptions options, Action<VfioDevice> requested)
     {
-        (Errno error, VfioDeviceFile? file) = await TakeAsync(task, device, options.AssociatesKvm);
+        (Errno error, VfioDeviceFile? file) = await TakeAsync(task, device, options);
         if (error != Errno.Ok)
             return error;
         Touches(task);
@@ -95,16 +96,13 @@ public sealed class GuestProcess
     internal bool Has(VfioGroup group) => Array.Exists(_devices, open => open.Device.Group == group);
 
     // In the order of QEMU; what was done before a step that fails is taken back.
-    private async ValueTask<(Errno Error, VfioDeviceFile? File)> TakeAsync(KernelTask task, VfioDevice device, bool associatesKvm)
+    private async ValueTask<(Errno Error, VfioDeviceFile? File)> TakeAsync(KernelTask task, VfioDevice device, GuestOptions options)
     {
         VfioGroup group = device.Group;
         if (Has(group))
             return await group.GetDeviceAsync(task, device.Name);
-        Container ??= new VfioContainer(_profile);
-        Errno error = await group.SetContainerAsync(task, Container);
-        if (error == Errno.Ok && Container.Iommu is null)
-            error = await MapMemoryAsync(task, Container);
-        if (error == Errno.Ok && associatesKvm)
+        Errno error = options.UsesIommufd ? await group.SetContainerAsync(task, await OpenIommufdAsync(task)) : await ContainAsync(task, group);
+        if (error == Errno.Ok && options.AssociatesKvm)
             error = await AssociateAsync(task, group, isAdded: true);
         VfioDeviceFile? file = null;
         if (error == Errno.Ok)
@@ -112,6 +110,23 @@ public sealed class GuestProcess
         if (error != Errno.Ok)
             await LeaveAsync(task, group);
         return (error, file);
+    }
+
+    private async ValueTask<Errno> ContainAsync(KernelTask task, VfioGroup group)
+    {
+        Container ??= new VfioContainer(_profile);
+        Errno error = await group.SetContainerAsync(task, Container);
+        return error == Errno.Ok && Container.Iommu is null ? await MapMemoryAsync(task, Container) : error;
+    }
+
+    // With the guest's memory mapped in its first address space.
+    private async ValueTask<IommuFd> OpenIommufdAsync(KernelTask task)
+    {
+        if (Iommufd is { } open)
+            return open;
+        IommuFd iommufd = new();
+        await iommufd.Compatible.MapAsync(task, 0, Machine.Options.MemoryBytes & ~PageMask, MapProtection.Read | MapProtection.Write);
+        return Iommufd ??= iommufd;
     }
 
     /// <summary>The process ends: what it has open is closed.</summary>
@@ -161,20 +176,16 @@ public sealed class GuestProcess
     /// <returns>EBADF if there is none, else what the bind answers.</returns>
     public ValueTask<Errno> BindAsync(KernelTask task, string name) => _files.UseAsync(task, name, async file =>
     {
-        if (_iommufd is null)
-        {
-            _iommufd = new IommuFd();
-            await _iommufd.Compatible.MapAsync(task, 0, Machine.Options.MemoryBytes & ~PageMask, MapProtection.Read | MapProtection.Write);
-        }
-        Errno error = await file.BindAsync(task, _iommufd);
-        return error == Errno.Ok ? await file.AttachAsync(task, _iommufd.Compatible) : error;
+        IommuFd iommufd = await OpenIommufdAsync(task);
+        Errno error = await file.BindAsync(task, iommufd);
+        return error == Errno.Ok ? await file.AttachAsync(task, iommufd.Compatible) : error;
     });
 
     /// <summary>Attaches a bound file's device to the guest's memory.</summary>
     /// <param name="task">The task.</param>
     /// <param name="name">The file.</param>
     /// <returns>EBADF if there is none, else what the attach answers.</returns>
-    public ValueTask<Errno> AttachAsync(KernelTask task, string name) => _files.UseAsync(task, name, file => file.AttachAsync(task, _iommufd?.Compatible));
+    public ValueTask<Errno> AttachAsync(KernelTask task, string name) => _files.UseAsync(task, name, file => file.AttachAsync(task, Iommufd?.Compatible));
 
     /// <summary>Detaches a bound file's device from the guest's memory.</summary>
     /// <param name="task">The task.</param>

@@ -56,7 +56,7 @@ internal static class TraceOperations
             [
                 Guest, Mdev with { IsRequired = false }, Device, new("devices", FieldKind.TextList, false), new("req_irq", FieldKind.Flag, false), new("ap", FieldKind.Flag, false), new("kvm", FieldKind.Flag, false),
                 new("mem", FieldKind.Number, false), new("gisa", FieldKind.Flag, false), new("protected", FieldKind.Flag, false),
-                new("vcpus", FieldKind.VcpuCount, false),
+                new("vcpus", FieldKind.VcpuCount, false), new("iommufd", FieldKind.Flag, false),
             ],
             Result, StartGuestAsync) { OneOf = ["mdev", "device", "devices"] },
         new("guest.stop", [Guest], Result, async c => Answer.Of(await c.Host.Guests.StopAsync(c.Task, c.Fields.Text("guest")))),
@@ -134,6 +134,7 @@ internal static class TraceOperations
         {
             RegistersRequest = c.Fields.Flag("req_irq", otherwise: true),
             AssociatesKvm = c.Fields.Flag("kvm", otherwise: true),
+            UsesIommufd = c.Fields.Flag("iommufd", otherwise: false),
             Machine = new VirtualMachineOptions
             {
                 HasAp = c.Fields.Flag("ap", otherwise: true),

@@ -37,7 +37,7 @@ public sealed class TraceLine : IDisposable
     public bool IsPicture => Operation?.IsPicture == true;
 
     /// <summary>Whether others see states between its steps by design, so that no order explains what they answer (V06).</summary>
-    public bool IsSeveralSteps => Operation?.Name == "container.unmap";
+    public bool IsSeveralSteps => Operation?.Name is "container.unmap" or "ioas.unmap";
 
     internal TraceOperation? Operation { get; }
 

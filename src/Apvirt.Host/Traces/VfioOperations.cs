@@ -50,6 +50,9 @@ internal static class VfioOperations
             c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), c.Fields.Flag("write", otherwise: true) ? MapProtection.Read | MapProtection.Write : MapProtection.Read))),
         new("container.unmap", [Guest, Iova, Length], Result, c => InContainer(c, container => container.UnmapAsync(
             c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length")))),
+        new("ioas.map", [Guest, Iova, Length, new("write", FieldKind.Flag, false)], Result, c => InSpace(c, space => space.MapAsync(
+            c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), c.Fields.Flag("write", otherwise: true) ? MapProtection.Read | MapProtection.Write : MapProtection.Read))),
+        new("ioas.unmap", [Guest, Iova, Length], Result, c => InSpace(c, space => space.UnmapAsync(c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length")))),
         new("zpci.reg_aen",
             [
                 Guest, Device, new("handle", FieldKind.NumberText, false), new("aibv", FieldKind.NumberText), new("isc", FieldKind.Number), new("noi", FieldKind.Number),
@@ -95,6 +98,9 @@ internal static class VfioOperations
 
     private static ValueTask<Answer> InContainer(OperationContext c, Func<VfioContainer, ValueTask<Errno>> action) =>
         InProcess(c, (guest, _) => guest.Container is { } container ? action(container) : new ValueTask<Errno>(Errno.EBADF));
+
+    private static ValueTask<Answer> InSpace(OperationContext c, Func<Ioas, ValueTask<Errno>> action) =>
+        InProcess(c, (guest, _) => guest.Iommufd is { } iommufd ? action(iommufd.Compatible) : new ValueTask<Errno>(Errno.EBADF));
 
     // A group by its device, or a device's own file by its name.
     private static ValueTask<Answer> AssociateAsync(OperationContext c, bool isAdded) =>

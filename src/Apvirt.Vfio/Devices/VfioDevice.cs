@@ -23,7 +23,6 @@ namespace Apvirt.Vfio.Devices;
 public sealed class VfioDevice
 {
     private static readonly TimeSpan RequestInterval = TimeSpan.FromSeconds(10);
-    internal static readonly LockClass SetClass = new("dev_set->lock", LockKind.Mutex);
     private static readonly LockClass LastCloseClass = new("last close", LockKind.Wait);
 
     private readonly IVfioDriver _driver;
@@ -33,8 +32,8 @@ public sealed class VfioDevice
     private int _registrations = 1;
     private bool _isOffered = true;
 
-    // L8. Guards _openCount, _kvm and _use.
-    internal KernelMutex SetLock { get; } = new(SetClass);
+    // dev_set->lock, L8. Guards _openCount, _kvm and _use.
+    internal KernelMutex SetLock => Set.Lock;
 
     private Guarded<int> _openCount;
     private Guarded<VirtualMachine?> _kvm;
@@ -49,8 +48,10 @@ public sealed class VfioDevice
     /// <param name="group">Its group; <see cref="OfferAsync"/> puts it there.</param>
     /// <param name="log">The kernel log.</param>
     /// <param name="parent">The device that it stands for in the tree; null if it has no node.</param>
-    public VfioDevice(string name, IVfioDriver driver, VfioGroup group, KernelLog log, Device? parent = null)
+    /// <param name="set">The set that its driver puts it into; one of its own if null.</param>
+    public VfioDevice(string name, IVfioDriver driver, VfioGroup group, KernelLog log, Device? parent = null, VfioDeviceSet? set = null)
     {
+        Set = set ?? new VfioDeviceSet();
         Name = name;
         Parent = parent;
         _driver = driver;
@@ -64,6 +65,9 @@ public sealed class VfioDevice
 
     /// <summary>Name in the tree: a UUID, or the address of a PCI function.</summary>
     public string DeviceName => Parent?.Name ?? Name;
+
+    /// <summary>The devices that open and close one at a time with it.</summary>
+    public VfioDeviceSet Set { get; }
 
     /// <summary>The device's group.</summary>
     public VfioGroup Group { get; }
@@ -102,7 +106,11 @@ public sealed class VfioDevice
 
     /// <summary>Puts the device into its group, where it can be opened.</summary>
     /// <param name="task">The task.</param>
-    public ValueTask OfferAsync(KernelTask task) => Group.AddAsync(task, this);
+    public ValueTask OfferAsync(KernelTask task)
+    {
+        Set.Add(this);
+        return Group.AddAsync(task, this);
+    }
 
     /// <summary>Opens the device's own file; it is of no use until it is bound (M094).</summary>
     /// <param name="task">The task.</param>
@@ -132,6 +140,7 @@ public sealed class VfioDevice
                 _log.Write(LogLevel.Warning, Name, $"device is still in use, task {task} is blocked until it is released");
         }
         await Group.LeaveAsync(task);
+        Set.Remove(this);
     }
 
     /// <summary>User space unmaps a range: the driver is told if the device has pinned anything.</summary>
