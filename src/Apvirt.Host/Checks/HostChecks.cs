@@ -26,6 +26,7 @@ public sealed class HostChecks : ICheckPoints
     private ulong _unlockedWrites;
     private ulong _restWrites;
     private bool _isLooking;
+    private bool _isPostponed;
 
     /// <summary>Begins to check a host.</summary>
     /// <param name="host">The host.</param>
@@ -109,6 +110,9 @@ public sealed class HostChecks : ICheckPoints
         _host.VfioAp.Matrix.GuestsLock.Unlock(task);
     }
 
+    /// <summary>The invariant that is being looked at could not see a part that is changing: what it depends on counts as written.</summary>
+    internal void Postpone() => _isPostponed = true;
+
     private void LookUnlocked(KernelTask task)
     {
         if (_unlockedWrites == 0 || _host.VfioAp.Matrix.GuestsLock.IsHeld || _host.VfioAp.Matrix.MdevsLock.IsHeld)
@@ -119,12 +123,17 @@ public sealed class HostChecks : ICheckPoints
     private void Look(List<(Invariant Invariant, ulong Fields)> invariants, KernelTask task, ref ulong writes)
     {
         _isLooking = true;
+        ulong postponed = 0;
         foreach ((Invariant invariant, ulong fields) in invariants)
         {
-            if ((fields & writes) != 0)
-                invariant.Check(new InvariantContext(_host, task, invariant.Id));
+            if ((fields & writes) == 0)
+                continue;
+            _isPostponed = false;
+            invariant.Check(new InvariantContext(_host, task, invariant.Id));
+            if (_isPostponed)
+                postponed |= fields & writes;
         }
-        writes = 0;
+        writes = postponed;
         _isLooking = false;
     }
 }

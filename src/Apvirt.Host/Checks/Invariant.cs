@@ -22,6 +22,15 @@ public enum CheckPoint
 /// <param name="Rule">The invariant's number.</param>
 public readonly record struct InvariantContext(VirtualHost Host, KernelTask Task, string Rule)
 {
+    /// <summary>Whether a part of the host is not in the middle of a change. If it is, the invariant is looked at again after the next release.</summary>
+    /// <param name="isChanging">Whether the lock of the part is held.</param>
+    public bool IsStill(bool isChanging)
+    {
+        if (isChanging)
+            Host.Checks?.Postpone();
+        return !isChanging;
+    }
+
     /// <summary>Reports that the invariant does not hold.</summary>
     /// <param name="summary">What is wrong.</param>
     /// <param name="predictedBy">The quirk that predicts it; counts if the host has it.</param>

@@ -23,6 +23,9 @@ public sealed class GuestProcess
     private OpenDevice[] _devices = [];
 
     private readonly GuestFiles _files;
+
+    // Groups whose file is closed although a device of them is open.
+    private readonly HashSet<VfioGroup> _closedGroups = [];
     private sealed record OpenDevice(VfioDevice Device, VfioDeviceFile File);
 
     internal GuestProcess(string name, VirtualMachine machine, Profile profile)
@@ -88,6 +91,20 @@ public sealed class GuestProcess
         if (Has(device.Group))
             return Errno.Ok;
         await LeaveAsync(task, device.Group);
+        if (!_closedGroups.Remove(device.Group))
+            await device.Group.CloseAsync(task);
+        return Errno.Ok;
+    }
+
+    /// <summary>Closes the file of the group of a device that stays open (M100).</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="device">The device.</param>
+    /// <returns>EBADF if the process does not have it.</returns>
+    internal async ValueTask<Errno> CloseGroupAsync(KernelTask task, VfioDevice device)
+    {
+        Touches(task);
+        if (!Has(device.Group) || !_closedGroups.Add(device.Group))
+            return Errno.EBADF;
         await device.Group.CloseAsync(task);
         return Errno.Ok;
     }
@@ -209,7 +226,8 @@ public sealed class GuestProcess
     private async ValueTask LeaveAsync(KernelTask task, VfioGroup group)
     {
         await _files.DissociateAsync(task, group);
-        await group.UnsetContainerAsync(task);
+        if (!_closedGroups.Contains(group))
+            await group.UnsetContainerAsync(task);
     }
 
     private async ValueTask<Errno> MapMemoryAsync(KernelTask task, VfioContainer container)

@@ -36,6 +36,7 @@ internal static class VfioOperations
         {
             OneOf = EitherName,
         },
+        new("group.close", [Guest, Mdev, Device], Result, c => InProcess(c, (guest, device) => guest.CloseGroupAsync(c.Task, device!))) { OneOf = EitherName },
         new("device.close", [Guest, File], Result, c => InProcess(c, (guest, _) => guest.CloseFileAsync(c.Task, c.Fields.Text("file")))),
         new("cdev.open", [Guest, Mdev, Device, File], Result, c => InProcess(c, (guest, device) => guest.OpenDirectlyAsync(c.Task, device!, c.Fields.Text("file"))))
         {

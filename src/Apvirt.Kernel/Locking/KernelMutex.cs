@@ -95,10 +95,11 @@ public sealed class KernelMutex : KernelLock
             RefuseUnlock(task);
             return;
         }
+        // What looks at the host on a release sees the lock free; nobody gets in before the state is free too.
+        _owner = null;
         task.Released(this);
         if (task.HasPoints)
             task.Runtime.Released(task, this, isShared: false);
-        _owner = null;
         if (_hasWaiters)
         {
             HandOver();

@@ -28,6 +28,7 @@ public sealed class FindingTests
         { "f14-function-left-behind", "F14", "I30 I35" },
         { "f16-foreign-association", "F16", "R1" },
         { "f17-binding-read-unlocked", "F17", "I26" },
+        { "f18-group-closed-first", "F18", "M100" },
         { "f19-subclasses-forgotten", "F19", "I22" },
         { "f19-idle-guest-sleeps-on", "F19", "I22 V08" },
         { "f20-looks-then-takes", "F20", "M089 V06" },

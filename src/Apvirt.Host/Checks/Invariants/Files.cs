@@ -35,10 +35,25 @@ internal sealed class DriverOpens() : Invariant("I31", "the driver has a device 
 
     public override void Check(InvariantContext context)
     {
-        foreach (VfioDevice device in context.Host.VfioDevices.Where(device => !device.IsChanging))
+        foreach (VfioDevice device in context.Host.VfioDevices.Where(device => context.IsStill(device.IsChanging)))
         {
             if (device.DriverOpens != (device.OpenCount > 0 ? 1 : 0))
                 context.Report($"{device.Name} has {device.OpenCount} open files, and its driver has been asked {device.DriverOpens} times more to open than to close", finding: null);
+        }
+    }
+}
+
+/// <summary>M100: a device that was opened through its group keeps the group's file.</summary>
+internal sealed class GroupFileKept() : Invariant("M100", "an open device keeps the file of its group", CheckPoint.Step)
+{
+    public override IReadOnlyList<string> DependsOn => ["group.container, container_users, iommufd, opened_file, cdev_device_open_cnt", "device.open_count, device.kvm"];
+
+    public override void Check(InvariantContext context)
+    {
+        foreach (VfioDevice device in context.Host.VfioDevices.Where(device => context.IsStill(device.IsChanging || device.Group.IsChanging)))
+        {
+            if (device.OpenCount > 0 && device.Group.DirectOpens == 0 && !device.Group.IsOpen)
+                context.Report($"{device.Name} is open and the file of group {device.Group.Number} is not", Quirk.GroupMayCloseFirst);
         }
     }
 }
@@ -50,7 +65,7 @@ internal sealed class GroupUse() : Invariant("I32", "the group's file and direct
 
     public override void Check(InvariantContext context)
     {
-        foreach (VfioGroup group in context.Host.VfioDevices.Select(device => device.Group).Where(group => !group.IsChanging))
+        foreach (VfioGroup group in context.Host.VfioDevices.Select(device => device.Group).Where(group => context.IsStill(group.IsChanging)))
         {
             if (group.IsOpen && group.DirectOpens > 0)
                 context.Report($"the file of group {group.Number} is open and {group.DirectOpens} devices of it are in direct use", finding: null);

@@ -18,7 +18,7 @@ internal sealed class Designation() : Invariant("I35", "a function's designation
         {
             ZpciFunction function = slot.Function;
             VfioDevice? device = slot.Device?.Vfio?.Device;
-            if (function.IsChanging || device?.IsChanging == true)
+            if (!context.IsStill(function.IsChanging || device?.IsChanging == true))
                 continue;
             if (function.Gisa != 0 && function.Machine?.Options.GisaDesignation != function.Gisa)
                 context.Report($"{function} has designation 0x{function.Gisa:x}, which is not that of VM {function.Machine?.Name ?? "none"}", finding: null);
@@ -41,7 +41,7 @@ internal sealed class ForwardingUse() : Invariant("I36", "forwarded interrupts h
         foreach (PciSlot slot in context.Host.Pci.Bus.Slots)
         {
             ZpciFunction function = slot.Function;
-            if (function.IsChanging || !function.Forwarded.IsOn)
+            if (!context.IsStill(function.IsChanging) || !function.Forwarded.IsOn)
                 continue;
             ForwardingEntry entry = context.Host.Pci.Interrupts.Entry(function.Forwarded.Bit);
             if (function.Gisa == 0 || entry.Count == 0 || entry.Machine != function.Machine || function.Machine is not { } machine)
@@ -76,7 +76,7 @@ internal sealed class EnabledForHost() : Invariant("I30", "a failed open leaves 
     {
         foreach (PciSlot slot in context.Host.Pci.Bus.Slots)
         {
-            if (slot.IsConfigured && slot.Function.Machine is null && !slot.Function.IsChanging && !slot.Function.Firmware.IsEnabled)
+            if (slot.IsConfigured && slot.Function.Machine is null && context.IsStill(slot.Function.IsChanging) && !slot.Function.Firmware.IsEnabled)
                 context.Report($"{slot.Function} is left disabled", Quirk.FunctionLeftBehind);
         }
     }

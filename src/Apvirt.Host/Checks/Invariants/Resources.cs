@@ -161,7 +161,7 @@ internal sealed class AivIffGisa() : Invariant("I43", "ECA.AIV of every vCPU if 
         foreach (GuestProcess guest in context.Host.Guests.List())
         {
             // One vCPU after another is changed.
-            if (guest.Machine.Protection.IsChangingVcpus || !guest.Machine.Options.HasAiv)
+            if (!context.IsStill(guest.Machine.Protection.IsChangingVcpus) || !guest.Machine.Options.HasAiv)
                 continue;
             foreach (Vcpu vcpu in guest.Machine.Vcpus)
             {
