@@ -195,4 +195,24 @@ public sealed class ConsumerTests
         Assert.Equal(1, _s.G.References);
         AssertClean();
     }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void M100_the_file_of_a_group_is_closed_once_and_opens_no_device_afterwards(bool usesIommufd)
+    {
+        PciHost host = new PciHost().CreateMdev();
+        string group = $"\"guest\":\"g\",\"device\":\"{PciHost.Mdev}\"";
+        Assert.Contains("ok", host.Run($"{{\"op\":\"guest.start\",{group},\"iommufd\":{(usesIommufd ? "true" : "false")}}}"), StringComparison.Ordinal);
+
+        Assert.Contains("ok", host.Run($"{{\"op\":\"group.close\",{group}}}"), StringComparison.Ordinal);
+
+        Assert.Contains("EBADF", host.Run($"{{\"op\":\"group.close\",{group}}}"), StringComparison.Ordinal);
+        Assert.Contains("EBADF", host.Run($"{{\"op\":\"device.open\",{group},\"file\":\"f\"}}"), StringComparison.Ordinal);
+        // The open device keeps the file, so nobody else has the group.
+        Assert.Equal(Errno.EBUSY, host.Start("h", PciHost.Mdev));
+        Assert.Equal(Errno.Ok, host.Stop("g"));
+        Assert.Equal(Errno.Ok, host.Start("h", PciHost.Mdev));
+        host.AssertClean();
+    }
 }

@@ -46,7 +46,7 @@ internal sealed class VfioFuzzOperations(SplitMix random, IReadOnlyList<string> 
         3 => $$"""{"op":"guest.detach",{{Guest()}},"device":"{{Device()}}"}""",
         4 => Chance(4) ? $$"""{"op":"guest.close_vm",{{Guest()}}}""" : $$"""{"op":"guest.create",{{Guest()}},"vcpus":2}""",
         5 => $$"""{"op":"device.open",{{Guest()}},"device":"{{Device()}}","file":"{{Of(Files)}}"}""",
-        6 => $$"""{"op":"device.close",{{OpenFile()}}}""",
+        6 => Chance(4) ? $$"""{"op":"group.close",{{Guest()}},"device":"{{Device()}}"}""" : $$"""{"op":"device.close",{{OpenFile()}}}""",
         7 => $$"""{"op":"cdev.open",{{OpenFile()}},"device":"{{Device()}}"}""",
         8 or 9 => $$"""{"op":"cdev.bind",{{OpenFile()}}}""",
         10 => $$"""{"op":"cdev.{{(Chance(2) ? "attach" : "detach")}}",{{OpenFile()}}}""",

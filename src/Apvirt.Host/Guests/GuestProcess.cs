@@ -22,10 +22,11 @@ public sealed class GuestProcess
     // Replaced whole, so that whoever looks sees one state. Changed by one manager at a time.
     private OpenDevice[] _devices = [];
 
+    // Groups whose file is closed although a device of them is open; as _devices.
+    private VfioGroup[] _closedGroups = [];
+
     private readonly GuestFiles _files;
 
-    // Groups whose file is closed although a device of them is open.
-    private readonly HashSet<VfioGroup> _closedGroups = [];
     private sealed record OpenDevice(VfioDevice Device, VfioDeviceFile File);
 
     internal GuestProcess(string name, VirtualMachine machine, Profile profile)
@@ -91,7 +92,9 @@ public sealed class GuestProcess
         if (Has(device.Group))
             return Errno.Ok;
         await LeaveAsync(task, device.Group);
-        if (!_closedGroups.Remove(device.Group))
+        if (_closedGroups.Contains(device.Group))
+            _closedGroups = [.. _closedGroups.Where(other => other != device.Group)];
+        else
             await device.Group.CloseAsync(task);
         return Errno.Ok;
     }
@@ -103,13 +106,14 @@ public sealed class GuestProcess
     internal async ValueTask<Errno> CloseGroupAsync(KernelTask task, VfioDevice device)
     {
         Touches(task);
-        if (!Has(device.Group) || !_closedGroups.Add(device.Group))
+        if (!Has(device.Group) || _closedGroups.Contains(device.Group))
             return Errno.EBADF;
+        _closedGroups = [.. _closedGroups, device.Group];
         await device.Group.CloseAsync(task);
         return Errno.Ok;
     }
 
-    /// <summary>Whether a device of a group is open: then the group's file is too, and need not be opened for another.</summary>
+    /// <summary>Whether a device of a group is open: then the group's file was opened, and is not for another.</summary>
     internal bool Has(VfioGroup group) => Array.Exists(_devices, open => open.Device.Group == group);
 
     // In the order of QEMU; what was done before a step that fails is taken back.
@@ -117,7 +121,7 @@ public sealed class GuestProcess
     {
         VfioGroup group = device.Group;
         if (Has(group))
-            return await group.GetDeviceAsync(task, device.Name);
+            return await GetAsync(task, device);
         Errno error = options.UsesIommufd ? await group.SetContainerAsync(task, await OpenIommufdAsync(task)) : await ContainAsync(task, group);
         if (error == Errno.Ok && options.AssociatesKvm)
             error = await AssociateAsync(task, group, isAdded: true);
@@ -128,6 +132,9 @@ public sealed class GuestProcess
             await LeaveAsync(task, group);
         return (error, file);
     }
+
+    private async ValueTask<(Errno Error, VfioDeviceFile? File)> GetAsync(KernelTask task, VfioDevice device) =>
+        _closedGroups.Contains(device.Group) ? (Errno.EBADF, null) : await device.Group.GetDeviceAsync(task, device.Name);
 
     private async ValueTask<Errno> ContainAsync(KernelTask task, VfioGroup group)
     {
@@ -175,9 +182,9 @@ public sealed class GuestProcess
     /// <param name="task">The task.</param>
     /// <param name="device">The device.</param>
     /// <param name="name">Name for the file.</param>
-    /// <returns>EEXIST for a name in use, else what the open answers.</returns>
+    /// <returns>EEXIST for a name in use, EBADF if the process has closed the group's file, else what the open answers.</returns>
     public ValueTask<Errno> OpenAgainAsync(KernelTask task, VfioDevice device, string name) =>
-        _files.OpenAsync(task, name, () => device.Group.GetDeviceAsync(task, device.Name));
+        _files.OpenAsync(task, name, () => GetAsync(task, device));
 
     /// <summary>Opens a device's own file.</summary>
     /// <param name="task">The task.</param>

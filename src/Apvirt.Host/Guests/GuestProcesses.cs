@@ -179,7 +179,21 @@ public sealed class GuestProcesses
         return error;
     }
 
-    /// <summary>Does something in a guest's process, one thing at a time like whoever manages it.</summary>
+    /// <summary>Closes the file of the group of a device that a guest has open, and keeps the device (M100).</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="name">Name of the guest.</param>
+    /// <param name="device">The device's name in the tree.</param>
+    /// <returns>ENODEV if the guest does not exist or does not have the device, EBADF if the file is closed already.</returns>
+    public async ValueTask<Errno> CloseGroupAsync(KernelTask task, string name, string device)
+    {
+        await _management.LockAsync(task);
+        GuestProcess? guest = Find(name);
+        Errno error = guest?.FindDevice(device) is { } open ? await guest.CloseGroupAsync(task, open) : Errno.ENODEV;
+        _management.Unlock(task);
+        return error;
+    }
+
+    /// <summary>Does something in a guest's process, as one of its threads: beside the others, and the process ends after it.</summary>
     /// <param name="task">The task.</param>
     /// <param name="name">Name of the guest.</param>
     /// <param name="device">A device's name in the tree; null if none is concerned.</param>

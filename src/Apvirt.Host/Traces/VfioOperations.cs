@@ -36,7 +36,7 @@ internal static class VfioOperations
         {
             OneOf = EitherName,
         },
-        new("group.close", [Guest, Mdev, Device], Result, c => InProcess(c, (guest, device) => guest.CloseGroupAsync(c.Task, device!))) { OneOf = EitherName },
+        new("group.close", [Guest, Mdev, Device], Result, async c => Answer.Of(await c.Host.Guests.CloseGroupAsync(c.Task, c.Fields.Text("guest"), c.Fields.Device()!))) { OneOf = EitherName },
         new("device.close", [Guest, File], Result, c => InProcess(c, (guest, _) => guest.CloseFileAsync(c.Task, c.Fields.Text("file")))),
         new("cdev.open", [Guest, Mdev, Device, File], Result, c => InProcess(c, (guest, device) => guest.OpenDirectlyAsync(c.Task, device!, c.Fields.Text("file"))))
         {
@@ -48,11 +48,11 @@ internal static class VfioOperations
         new("kvm.file_add", [Guest, Mdev, Device, File with { IsRequired = false }], Result, c => AssociateAsync(c, isAdded: true)) { OneOf = AnyFile },
         new("kvm.file_del", [Guest, Mdev, Device, File with { IsRequired = false }], Result, c => AssociateAsync(c, isAdded: false)) { OneOf = AnyFile },
         new("container.map", [Guest, Iova, Length, new("write", FieldKind.Flag, false)], Result, c => InContainer(c, container => container.MapAsync(
-            c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), c.Fields.Flag("write", otherwise: true) ? MapProtection.Read | MapProtection.Write : MapProtection.Read))),
+            c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), Protection(c)))),
         new("container.unmap", [Guest, Iova, Length], Result, c => InContainer(c, container => container.UnmapAsync(
             c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length")))),
         new("ioas.map", [Guest, Iova, Length, new("write", FieldKind.Flag, false)], Result, c => InSpace(c, space => space.MapAsync(
-            c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), c.Fields.Flag("write", otherwise: true) ? MapProtection.Read | MapProtection.Write : MapProtection.Read))),
+            c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), Protection(c)))),
         new("ioas.unmap", [Guest, Iova, Length], Result, c => InSpace(c, space => space.UnmapAsync(c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length")))),
         new("zpci.reg_aen",
             [
@@ -99,6 +99,9 @@ internal static class VfioOperations
 
     private static ValueTask<Answer> InContainer(OperationContext c, Func<VfioContainer, ValueTask<Errno>> action) =>
         InProcess(c, (guest, _) => guest.Container is { } container ? action(container) : new ValueTask<Errno>(Errno.EBADF));
+
+    private static MapProtection Protection(OperationContext c) =>
+        c.Fields.Flag("write", otherwise: true) ? MapProtection.Read | MapProtection.Write : MapProtection.Read;
 
     private static ValueTask<Answer> InSpace(OperationContext c, Func<Ioas, ValueTask<Errno>> action) =>
         InProcess(c, (guest, _) => guest.Iommufd is { } iommufd ? action(iommufd.Compatible) : new ValueTask<Errno>(Errno.EBADF));
