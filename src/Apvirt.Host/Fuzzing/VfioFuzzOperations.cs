@@ -49,7 +49,7 @@ internal sealed class VfioFuzzOperations(SplitMix random, IReadOnlyList<string> 
         6 => Chance(4) ? $$"""{"op":"group.close",{{Guest()}},"device":"{{Device()}}"}""" : $$"""{"op":"device.close",{{OpenFile()}}}""",
         7 => $$"""{"op":"cdev.open",{{OpenFile()}},"device":"{{Device()}}"}""",
         8 or 9 => $$"""{"op":"cdev.bind",{{OpenFile()}}}""",
-        10 => $$"""{"op":"cdev.{{(Chance(2) ? "attach" : "detach")}}",{{OpenFile()}}}""",
+        10 => $$"""{"op":"cdev.{{(Chance(3) ? "detach" : "attach")}}",{{OpenFile()}}}""",
         11 => Chance(3)
             ? $$"""{"op":"kvm.file_{{(Chance(2) ? "add" : "del")}}",{{Guest()}},"device":"{{Device()}}"}"""
             : $$"""{"op":"kvm.file_{{(Chance(3) ? "del" : "add")}}",{{OpenFile()}}}""",

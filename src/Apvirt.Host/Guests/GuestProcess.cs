@@ -194,16 +194,12 @@ public sealed class GuestProcess
     public ValueTask<Errno> OpenDirectlyAsync(KernelTask task, VfioDevice device, string name) =>
         _files.OpenAsync(task, name, () => new(device.OpenDirectly(task)));
 
-    /// <summary>Binds a device's own file to the iommufd of the process, and attaches it to the guest's memory.</summary>
+    /// <summary>Binds a device's own file to the iommufd of the process.</summary>
     /// <param name="task">The task.</param>
     /// <param name="name">The file.</param>
     /// <returns>EBADF if there is none, else what the bind answers.</returns>
-    public ValueTask<Errno> BindAsync(KernelTask task, string name) => _files.UseAsync(task, name, async file =>
-    {
-        IommuFd iommufd = await OpenIommufdAsync(task);
-        Errno error = await file.BindAsync(task, iommufd);
-        return error == Errno.Ok ? await file.AttachAsync(task, iommufd.Compatible) : error;
-    });
+    public ValueTask<Errno> BindAsync(KernelTask task, string name) =>
+        _files.UseAsync(task, name, async file => await file.BindAsync(task, await OpenIommufdAsync(task)));
 
     /// <summary>Attaches a bound file's device to the guest's memory.</summary>
     /// <param name="task">The task.</param>
