@@ -34,6 +34,8 @@ public enum Quirk
     UnlockedInitialisation,
     /// <summary>A new mdev can be opened before it is on the list of mdevs.</summary>
     OfferedBeforeListed,
+    /// <summary>An mdev whose removal is refused has lost its <c>remove</c>.</summary>
+    RemoveGoesFirst,
     /// <summary>Verifying a reset has no bound.</summary>
     EndlessReset,
     /// <summary>A GISA that goes and comes back with secure execution forgets what was registered.</summary>

@@ -79,13 +79,19 @@ internal sealed class ScenarioWorker
         if (orders.Length > ordersMax)
             return null;
         HashSet<string> explained = new(StringComparer.Ordinal);
-        foreach (int[] order in orders)
+        // What others may answer because they are under way beside these, they answer without having changed anything.
+        foreach ((int[] order, Errno?[] beside) in orders.SelectMany(order => BesideAnswers(all, worker._operations).Select(beside => (order, beside))))
         {
             ExplorationRuntime runtime = new() { Checks = worker._checks };
             worker.Prepare(runtime);
             foreach (int i in order)
             {
                 (int task, int operation) = all[i];
+                if (beside[i] is { } error)
+                {
+                    worker._answers[task][operation] = TraceWriter.Format(worker._operations[task][operation], Answer.Of(error));
+                    continue;
+                }
                 ValueTask<(string Line, Errno Error)> running =
                     OperationRunner.RunAsync(worker._host, runtime.CreateTask(scenario.Tasks[task].Name), worker._operations[task][operation]);
                 worker._answers[task][operation] = runtime.TryPrepare(running, out (string Line, Errno Error) answer) ? answer.Line : NeverEnds;
@@ -93,6 +99,25 @@ internal sealed class ScenarioWorker
             explained.Add(worker.Outcome());
         }
         return explained;
+    }
+
+    // Each choice of what operations answer because those of other tasks are under way; null where one is run.
+    private static List<Errno?[]> BesideAnswers((int Task, int Operation)[] all, TraceLine[][] operations)
+    {
+        List<Errno?[]> choices = [new Errno?[all.Length]];
+        for (int i = 0; i < all.Length; i++)
+        {
+            int at = i;
+            (int task, int operation) = all[i];
+            Errno[] answers = [.. OverlapAnswers.Of(operations[task][operation], operations.Where((_, other) => other != task).SelectMany(line => line))];
+            choices.AddRange([.. choices.SelectMany(choice => answers.Select(answer =>
+            {
+                Errno?[] more = [.. choice];
+                more[at] = answer;
+                return more;
+            }))]);
+        }
+        return choices;
     }
 
     /// <summary>Looks at a complete execution.</summary>

@@ -86,9 +86,9 @@ public sealed class GuestProcess
     {
         if (Array.Find(_devices, open => open.Device == device) is not { } open)
             return Errno.ENODEV;
+        await open.File.CloseAsync(task);
         Touches(task);
         _devices = [.. _devices.Where(other => other != open)];
-        await open.File.CloseAsync(task);
         if (Has(device.Group))
             return Errno.Ok;
         await LeaveAsync(task, device.Group);

@@ -214,6 +214,20 @@ public sealed class GuestProcesses
     public IApInstructions InstructionsOf(GuestProcess guest) =>
         new GuestInstructions(guest.Machine.Vcpus[0], _host.Hardware.InstructionsFor(ApIssuer.Guest), _host.Profile, _host.Model.Runtime);
 
+    /// <summary>A guest's first vCPU zeroises a queue, which is not intercepted.</summary>
+    /// <param name="task">The vCPU's task.</param>
+    /// <param name="guest">The guest.</param>
+    /// <param name="apqn">The queue.</param>
+    /// <returns>The status; null if the guest ends.</returns>
+    public ApStatus? Zapq(KernelTask task, GuestProcess guest, Apqn apqn)
+    {
+        if (!guest.Threads.TryEnter(task))
+            return null;
+        ApStatus status = InstructionsOf(guest).Zapq(apqn);
+        guest.Threads.Leave(task);
+        return status;
+    }
+
     /// <summary>Boots the AP bus inside a guest: the same bus, on what the guest's control block lets through.</summary>
     /// <param name="task">The task.</param>
     /// <param name="guest">The guest.</param>

@@ -112,7 +112,7 @@ public sealed class VirtualHost
 
         _ = new ModuleDirectory(model.Tree, "vfio");
         _ = new ModuleDirectory(model.Tree, "mdev");
-        MdevBus mdevBus = new(model);
+        MdevBus mdevBus = new(model, setup.Profile);
         ApBus bus = new(model, hardware.InstructionsFor(ApIssuer.Bus), new ServiceElement(hardware), setup.Bus with { Profile = setup.Profile });
         await bus.ScanAsync(task);
         await bus.RegisterDriverAsync(task, new Cex4CardDriver(bus));

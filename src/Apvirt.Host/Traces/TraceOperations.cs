@@ -33,6 +33,9 @@ internal sealed record TraceOperation(
     /// <summary>Whether it takes a picture of the whole at one moment, which no caller could.</summary>
     internal bool IsPicture { get; init; }
 
+    /// <summary>Whether it is what user space does by several calls.</summary>
+    internal bool IsSeveralCalls { get; init; }
+
     /// <summary>Fields of which it needs one; empty if none.</summary>
     internal IReadOnlyList<string> OneOf { get; init; } = [];
 }
@@ -58,10 +61,10 @@ internal static class TraceOperations
                 new("mem", FieldKind.Number, false), new("gisa", FieldKind.Flag, false), new("protected", FieldKind.Flag, false),
                 new("vcpus", FieldKind.VcpuCount, false), new("iommufd", FieldKind.Flag, false),
             ],
-            Result, StartGuestAsync) { OneOf = ["mdev", "device", "devices"] },
-        new("guest.stop", [Guest], Result, async c => Answer.Of(await c.Host.Guests.StopAsync(c.Task, c.Fields.Text("guest")))),
+            Result, StartGuestAsync) { OneOf = ["mdev", "device", "devices"], IsSeveralCalls = true },
+        new("guest.stop", [Guest], Result, async c => Answer.Of(await c.Host.Guests.StopAsync(c.Task, c.Fields.Text("guest")))) { IsSeveralCalls = true },
         new("guest.detach", [Guest, Mdev with { IsRequired = false }, Device], Result, async c =>
-            Answer.Of(await c.Host.Guests.DetachAsync(c.Task, c.Fields.Text("guest"), c.Fields.Device()!))) { OneOf = ["mdev", "device"] },
+            Answer.Of(await c.Host.Guests.DetachAsync(c.Task, c.Fields.Text("guest"), c.Fields.Device()!))) { OneOf = ["mdev", "device"], IsSeveralCalls = true },
         new("guest.apcb", [Guest], ["apm", "aqm", "adm", "result"], ApcbOf) { IsPicture = true },
         new("guest.counters", [Guest], ["set_masks", "clear_masks", "result"], CountersOf) { IsPicture = true },
         new("guest.irq_state", [Guest], ["pins", "gisc", "result"], InterruptStateOf) { IsPicture = true },
@@ -217,7 +220,7 @@ internal static class TraceOperations
         answer.ConditionCode == 3 && request.Registers.Response == ApResponse.Normal ? ApResponse.NotAvailable : request.Registers.Response;
 
     private static ValueTask<Answer> GuestZapq(OperationContext c) => OfGuest(c, guest =>
-        new Answer().Add("rc", (long)c.Host.Guests.InstructionsOf(guest).Zapq(c.Fields.Apqn("apqn")).Code));
+        c.Host.Guests.Zapq(c.Task, guest, c.Fields.Apqn("apqn")) is { } status ? new Answer().Add("rc", (long)status.Code) : Answer.Of(Errno.ENODEV));
 
     private static ValueTask<Answer> Resets(OperationContext c)
     {

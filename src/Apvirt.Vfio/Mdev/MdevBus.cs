@@ -1,3 +1,4 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
@@ -24,7 +25,15 @@ public sealed class MdevBus : Bus
 
     /// <summary>Makes the bus, its class of parents and its module.</summary>
     /// <param name="model">The machine's device model.</param>
-    public MdevBus(DeviceModel model) : base(model, "mdev") => _parentClass = model.Tree.Class.AddDirectory("mdev_bus");
+    /// <param name="profile">Whose quirks apply; strict if null.</param>
+    public MdevBus(DeviceModel model, Profile? profile = null) : base(model, "mdev")
+    {
+        Profile = profile ?? Profile.Strict;
+        _parentClass = model.Tree.Class.AddDirectory("mdev_bus");
+    }
+
+    /// <summary>Whose quirks apply.</summary>
+    public Profile Profile { get; }
 
     /// <inheritdoc/>
     public override AttributeTable Attributes => Table;

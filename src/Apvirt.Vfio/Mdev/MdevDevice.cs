@@ -1,6 +1,8 @@
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Vfio.Mdev;
@@ -8,17 +10,19 @@ namespace Apvirt.Vfio.Mdev;
 /// <summary>A mediated device (sysfs.md §5): named by its UUID, below its parent, of one of the parent's types.</summary>
 public abstract class MdevDevice : Device
 {
+    private const string RemoveName = "remove";
+
     private static readonly DeviceLockClasses Classes = new("mdev");
 
     private static readonly AttributeTable Table = new(
     [
-        new SysfsAttribute<MdevDevice>("remove", SysfsMode.WriteOnly, store: static (task, mdev, text) => mdev.StoreRemoveAsync(task, text))
+        new SysfsAttribute<MdevDevice>(RemoveName, SysfsMode.WriteOnly, store: static (task, mdev, text) => mdev.StoreRemoveAsync(task, text))
         {
             RemovesItsOwner = true,
         },
     ]);
 
-    private int _isRemoving;
+    private int _isRemoveGone;
 
     /// <summary>Makes a device that is not registered yet.</summary>
     /// <param name="type">Its type.</param>
@@ -42,6 +46,9 @@ public abstract class MdevDevice : Device
     /// <inheritdoc/>
     public override bool TryFind(ReadOnlySpan<char> name, out SysfsEntry entry)
     {
+        entry = default;
+        if (name is RemoveName && IsRemoveGone)
+            return false;
         if (name is not "mdev_type")
             return base.TryFind(name, out entry);
         entry = SysfsEntry.LinkTo("mdev_type", Type);
@@ -49,15 +56,38 @@ public abstract class MdevDevice : Device
     }
 
     /// <inheritdoc/>
-    public override IEnumerable<SysfsEntry> List() => base.List().Append(SysfsEntry.LinkTo("mdev_type", Type));
+    public override IEnumerable<SysfsEntry> List() => base.List()
+        .Where(entry => !IsRemoveGone || !string.Equals(entry.Name, RemoveName, StringComparison.Ordinal))
+        .Append(SysfsEntry.LinkTo("mdev_type", Type));
 
-    // A second writer that comes while the first one removes gets its count back and nothing happens.
+    private bool IsRemoveGone => Volatile.Read(ref _isRemoveGone) != 0;
+
+    // Who comes when the attribute has gone, and has it open already, gets its count back and nothing happens (vfio.md §10).
     private async ValueTask<Errno> StoreRemoveAsync(KernelTask task, ReadOnlyMemory<byte> text)
     {
         if (SysfsNumber.ParseUnsigned(text.Span, out ulong value) != Errno.Ok)
             return Errno.EINVAL;
-        if (value == 0 || Interlocked.Exchange(ref _isRemoving, 1) != 0)
+        if (value == 0)
             return Errno.Ok;
-        return await Type.Parent.RemoveAsync(task, this);
+        bool goesFirst = Type.Parent.Bus.Profile.Has(Quirk.RemoveGoesFirst);
+        if (goesFirst && !TakeRemoveAway())
+            return Errno.Ok;
+        Errno error = await Type.Parent.RemoveAsync(task, this);
+        if (error != Errno.Ok && goesFirst)
+            ReportNoRemove(task, error);
+        return error != Errno.Ok && !goesFirst && IsRemoveGone ? Errno.Ok : error;
     }
+
+    /// <summary>The attribute that removes the device goes.</summary>
+    /// <returns>Whether it was still there.</returns>
+    internal bool TakeRemoveAway()
+    {
+        if (Interlocked.Exchange(ref Shared(ref _isRemoveGone, "removal", isWrite: true), 1) != 0)
+            return false;
+        Model.Tree.Gone(this, RemoveName);
+        return true;
+    }
+
+    private void ReportNoRemove(KernelTask task, Errno error) => task.Checks?.Violations.Add(
+        new Violation(ViolationKind.Invariant, "I30", $"removing {Name} ended with {error}, and it has no remove any more", task.Name) { Finding = Quirk.RemoveGoesFirst.Finding() });
 }

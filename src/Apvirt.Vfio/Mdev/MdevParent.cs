@@ -102,6 +102,7 @@ public sealed class MdevParent
         Errno error = await Bus.DeactivateAsync(task, device);
         if (error != Errno.Ok)
             return error;
+        device.TakeRemoveAway();
         if (!_unregister.TryLockRead(task))
             return Errno.ENODEV;
         await RemoveDeviceAsync(task, device);

@@ -34,6 +34,7 @@ public sealed class FindingTests
         { "f20-looks-then-takes", "F20", "M089 V06" },
         { "f21-unexpected-code", "F21", "I21 I22" },
         { "offered-before-listed", "vfio-ap.md 8", "I15" },
+        { "remove-goes-first", "vfio.md 10", "I30" },
     };
 
     private static ScenarioResult Explore(string name, Profile profile, out Scenario scenario)
