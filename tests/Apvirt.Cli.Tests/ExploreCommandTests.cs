@@ -79,6 +79,19 @@ public sealed class ExploreCommandTests : IDisposable
     }
 
     [Fact]
+    public void A_schedule_with_points_everywhere_replays_with_points_everywhere()
+    {
+        string saved = File("schedule.json");
+        (int status, string output, _) = Run("", "explore", Scenario("belief-domain-removed.yaml"), "--points", "all", "--save", saved);
+        Assert.Equal(1, status);
+        Assert.Contains("ap_perms_mutex (releases)", output, StringComparison.Ordinal);
+        (status, output, _) = Run("", "explore", Scenario("belief-domain-removed.yaml"), "--replay", saved);
+        Assert.Equal(1, status);
+        Assert.EndsWith(" steps, linked means domain plugged again\n", output, StringComparison.Ordinal);
+        Assert.Equal(2, Run("", "explore", Scenario("x-perm.yaml"), "--points", "some").Status);
+    }
+
+    [Fact]
     public void It_writes_a_page_a_trace_and_a_test_report()
     {
         (int status, string output, _) = Run(

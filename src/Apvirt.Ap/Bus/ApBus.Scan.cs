@@ -207,8 +207,8 @@ public sealed partial class ApBus
             IsConfigured = code != ApResponse.Deconfigured,
             IsCheckstopped = code == ApResponse.Checkstopped,
         };
-        _queues[apqn.Apid]![apqn.Apqi] = queue;
         Model.Tree.Changes(queue.Name);
+        _queues[apqn.Apid]![apqn.Apqi] = queue;
         card.AddQueue(queue);
         Interlocked.Increment(ref Shared(ref _queueCount, isWrite: true));
         await AddDeviceAsync(task, queue);
@@ -221,8 +221,8 @@ public sealed partial class ApBus
         await RemoveDeviceAsync(task, queue);
         Interlocked.Decrement(ref Shared(ref _queueCount, isWrite: true));
         queue.Card.RemoveQueue(queue);
-        _queues[queue.Apqn.Apid]![queue.Apqn.Apqi] = null;
         Model.Tree.Changes(queue.Name);
+        _queues[queue.Apqn.Apid]![queue.Apqn.Apqi] = null;
     }
 
     private async ValueTask RemoveCardAsync(KernelTask task, ApCard card)

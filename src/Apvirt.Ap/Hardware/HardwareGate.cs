@@ -35,8 +35,7 @@ internal sealed class HardwareGate(KernelRuntime runtime)
     {
         if (_isExplored)
         {
-            runtime.Touched("hardware", isWrite: false);
-            runtime.Touched($"hardware of {apqn}", isWrite);
+            runtime.Touched([("hardware", false), ($"hardware of {apqn}", isWrite)]);
         }
         return Enter();
     }

@@ -28,6 +28,8 @@ internal static class ExploreCommand
         });
         Option<string> strategy = new("--strategy") { Description = "reduced: one execution for each trace. naive: every interleaving. random, pct: drawn, for what is too large.", DefaultValueFactory = _ => "reduced" };
         strategy.AcceptOnlyFromAmong([.. Strategies.Select(s => s.Name)]);
+        Option<string> points = new("--points") { Description = "acquisitions: before acquisitions, waits and timers; accesses are looked at where a race is possible. all: before every release and access too, which finds the same, much slower.", DefaultValueFactory = _ => "acquisitions" };
+        points.AcceptOnlyFromAmong("acquisitions", "all");
         Option<int?> preemptions = AtLeast(new Option<int?>("--preemptions") { Description = "Every interleaving with so many switches at most away from a caller that could have gone on." }, 0);
         Option<ulong> seed = new("--seed") { Description = "Seed of what is drawn; no two have a schedule in common but by chance.", DefaultValueFactory = _ => 1 };
         Option<long?> executions = AtLeast(new Option<long?>("--executions") { Description = "The most executions." }, 1);
@@ -48,7 +50,7 @@ internal static class ExploreCommand
             "explore",
             "Run several callers in every order of their lock acquisitions, with orders, guards, lifetimes, invariants and answers checked in each. Says 'exhausted' only when there is no other order.")
         {
-            path, profile, strategy, preemptions, seed, executions, time, jobs, save, replay, html, trace, junit, json,
+            path, profile, strategy, points, preemptions, seed, executions, time, jobs, save, replay, html, trace, junit, json,
         };
         // A bound is a search of its own: each way to stay below it, whatever else would tell orders apart.
         command.Validators.Add(result =>
@@ -68,6 +70,7 @@ internal static class ExploreCommand
             {
                 Strategy = parsed.GetValue(preemptions) is null ? Array.Find(Strategies, s => s.Name == parsed.GetValue(strategy)).Strategy : Strategy.Naive,
                 PreemptionsMax = parsed.GetValue(preemptions) ?? int.MaxValue,
+                HasPointsEverywhere = parsed.GetValue(points) == "all",
                 Seed = parsed.GetValue(seed),
                 ExecutionsMax = parsed.GetValue(executions) ?? long.MaxValue,
                 TimeMax = TimeSpan.FromSeconds(parsed.GetValue(time)),

@@ -126,6 +126,7 @@ public abstract class Bus : SysfsDirectory
             device.Lock.Unlock(task);
             return;
         }
+        Model.Tree.Changes(device.Name);
         device.IsRegistered = false;
         lock (_gate)
             _byName.Remove(device.Name);
@@ -306,14 +307,14 @@ public abstract class Bus : SysfsDirectory
 
     private void Changes(Device device)
     {
-        Model.Tree.Changes(device.Name);
         if (Model.Runtime.HasPoints)
-            Model.Runtime.Touched($"devices of {Name}", isWrite: true);
+            Model.Runtime.Touched([(SysfsTree.EntryText(device.Name), true), ($"devices of {Name}", true)]);
     }
 
     // The links between a device and its driver go.
     private void Unlink(Device device, Driver driver)
     {
+        Model.Tree.Changes("driver", device.Name);
         device.LinkedDriver = null;
         Model.Tree.Gone(device, "driver");
         Model.Tree.Gone(driver, device.Name);
@@ -334,9 +335,8 @@ public abstract class Bus : SysfsDirectory
     private async ValueTask<Errno> ProbeAsync(KernelTask task, Device device, Driver driver)
     {
         device.SetDriver(task, driver);
+        Model.Tree.Changes("driver", device.Name);
         device.LinkedDriver = driver;
-        Model.Tree.Changes("driver");
-        Model.Tree.Changes(device.Name);
         Errno error = await ProbeDeviceAsync(task, device, driver);
         if (error == Errno.Ok)
         {

@@ -162,12 +162,7 @@ public class Device : SysfsDirectory, IUeventSource
             _driverFiles = new ActiveReferences(_classes.DriverFiles);
         else
             _driverFiles.Revive(task);
-        _driverAttributes = attributes;
-        if (Model.Runtime.HasPoints)
-        {
-            foreach (SysfsAttribute attribute in attributes.Attributes)
-                Model.Tree.Changes(attribute.Name);
-        }
+        SetDriverAttributes(attributes, attributes);
     }
 
     /// <summary>
@@ -180,10 +175,22 @@ public class Device : SysfsDirectory, IUeventSource
         if (_driverAttributes is null)
             return default;
         AttributeTable gone = _driverAttributes;
-        _driverAttributes = null;
+        SetDriverAttributes(null, gone);
         foreach (SysfsAttribute attribute in gone.Attributes)
             Model.Tree.Gone(this, attribute.Name);
         return _driverFiles!.DeleteAsync(task);
+    }
+
+    private void SetDriverAttributes(AttributeTable? attributes, AttributeTable changing)
+    {
+        if (Model.Runtime.HasPoints)
+        {
+            List<string> names = [];
+            foreach (SysfsAttribute attribute in changing.Attributes)
+                names.Add(attribute.Name);
+            Model.Tree.Changes([.. names]);
+        }
+        _driverAttributes = attributes;
     }
 
     /// <summary>Says that a state of the device is used that no lock guards.</summary>

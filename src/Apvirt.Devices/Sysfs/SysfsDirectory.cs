@@ -99,9 +99,10 @@ public class SysfsDirectory
     /// <param name="name">Its name.</param>
     public void Remove(string name)
     {
-        if (_children is null || !_children.Remove(name))
-            return;
-        Tree?.Gone(this, name);
+        SysfsTree? tree = Tree;
+        tree?.Changes(name);
+        if (_children is not null && _children.Remove(name))
+            tree?.Gone(this, name);
     }
 
     // Null while the directory is in no tree.
@@ -152,8 +153,8 @@ public class SysfsDirectory
     private void Add(string name, SysfsEntry entry)
     {
         ChildTable children = _children ?? Interlocked.CompareExchange(ref _children, new ChildTable(), null) ?? _children;
-        children.Add(name, entry);
         Tree?.Changes(name);
+        children.Add(name, entry);
     }
 
     private sealed class ChildTable

@@ -101,22 +101,34 @@ public sealed class SysfsTree
         return error == Errno.Ok ? SysfsFile.ShowAsync(task, entry, text) : new ValueTask<Errno>(error);
     }
 
-    /// <summary>Says that an entry has gone.</summary>
+    /// <summary>Says that an entry has gone; <see cref="Changes(string)"/> has said before that it would.</summary>
     /// <param name="directory">The directory that it was in.</param>
     /// <param name="name">Its name.</param>
-    public void Gone(SysfsDirectory directory, string name)
-    {
-        Changes(name);
-        EntryGone?.Invoke(directory, name);
-    }
+    public void Gone(SysfsDirectory directory, string name) => EntryGone?.Invoke(directory, name);
 
-    /// <summary>Says that entries of a name come, go or lead elsewhere.</summary>
+    /// <summary>Says that entries of a name are about to come, go or lead elsewhere.</summary>
     /// <param name="name">The name.</param>
     public void Changes(string name)
     {
         if (_runtime?.HasPoints == true)
-            _runtime.Touched("entry " + name, isWrite: true);
+            _runtime.Touched(EntryText(name), isWrite: true);
     }
+
+    /// <summary>Says that entries of some names are about to come, go or lead elsewhere at once.</summary>
+    /// <param name="names">The names.</param>
+    public void Changes(params ReadOnlySpan<string> names)
+    {
+        if (_runtime?.HasPoints != true)
+            return;
+        List<(string, bool)> entries = [];
+        foreach (string name in names)
+            entries.Add((EntryText(name), true));
+        _runtime.Touched(entries);
+    }
+
+    /// <summary>What entries of a name are called when they are used or change.</summary>
+    /// <param name="name">The name.</param>
+    public static string EntryText(string name) => "entry " + name;
 
     /// <summary>Says that somebody looks for entries of a name.</summary>
     /// <param name="name">The name.</param>

@@ -43,6 +43,12 @@ public sealed record ExploreOptions
     /// <summary>With several threads: executions that one does before it hands over what is left, from 1.</summary>
     public int Slice { get; init; } = 1000;
 
+    /// <summary>
+    /// For scenarios: whether points lie before releases and accesses too, to test that they need not (reference/runtime.md).
+    /// Tasks then have threads, of which one runs; that takes about fifty times as long.
+    /// </summary>
+    public bool HasPointsEverywhere { get; init; }
+
     /// <summary>Whether to end at the first deadlock.</summary>
     public bool StopsAtDeadlock { get; init; }
 }

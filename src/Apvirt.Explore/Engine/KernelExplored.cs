@@ -10,7 +10,9 @@ namespace Apvirt.Explore.Engine;
 /// <param name="makeRuntime">Makes the runtime of an execution.</param>
 public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<ExplorationRuntime, IStepListener> begin) : IExplored, IStepListener
 {
-    private const int TasksMax = 32;
+    /// <summary>The most tasks at once.</summary>
+    public const int TasksMax = 32;
+
     private const string Everything = "everything";
 
     private readonly Dictionary<object, int> _objects = new(ReferenceEqualityComparer.Instance);
@@ -70,6 +72,9 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     /// <summary>Numbers of fields; one object for all threads of a search.</summary>
     public FieldNumbers Fields { get; init; } = new();
 
+    /// <summary>What carries the tasks, where points are everywhere; null if they are not.</summary>
+    internal TaskThreads? Carrier { get; init; }
+
     /// <summary>Whether some steps take pictures of the whole, so that their order with all others makes a difference.</summary>
     public bool HasPictures { get; init; }
 
@@ -96,6 +101,7 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
         _fields.Clear();
         _released.Clear();
         _accessed.Clear();
+        Carrier?.Abandon();
         Runtime = makeRuntime();
         begin(Runtime, this);
         LetTimePass();
@@ -171,8 +177,12 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
         PointKind.Delete => new Step(StepKind.Try, NumberOf(task.Target!)),
         PointKind.Try => new Step(StepKind.Try, NumberOf(task.Target!)),
         PointKind.LockShared => new Step(StepKind.LockShared, NumberOf(task.Target!)),
+        PointKind.Begin => new Step(StepKind.Local, NumberOf($"begins {task.Target}")),
         _ => throw new InvalidOperationException($"no step for {task.Kind}"),
     };
+
+    // What it is about to do belongs to the step, as what comes after an acquisition does.
+    void IStepListener.Standing(SteppedTask task) => _next[task.Index] = new Step(StepKind.Local, NumberOf(task.Amid!));
 
     void IStepListener.Woken(SteppedTask task)
     {
@@ -197,6 +207,10 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     /// <param name="target">Number of the object.</param>
     public string NameOf(int target) =>
         target < TasksMax ? "" : _objects.FirstOrDefault(o => o.Value == target).Key is KernelLock kernelLock ? kernelLock.Class.Name : "";
+
+    /// <summary>What a step in the middle of a task's code does first.</summary>
+    /// <param name="step">The step.</param>
+    public string DoesFirst(Step step) => _fieldNames.FirstOrDefault(field => field.Value == step.Object).Key ?? "goes on";
 
     // When all have come to rest; whom time wakes, the last step has woken.
     private void LetTimePass()

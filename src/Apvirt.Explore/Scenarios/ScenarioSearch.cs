@@ -25,11 +25,13 @@ public sealed class ScenarioSearch(Scenario scenario)
         FieldNumbers fields = new();
         Search search = new(options, () =>
         {
-            ScenarioWorker worker = new(scenario, explained, fields);
+            ScenarioWorker worker = new(scenario, explained, options.HasPointsEverywhere, fields);
             workers.Add(worker);
             return new SearchWorker(worker.Program, worker.Look);
         }) { Progress = Progress };
         ExploreResult result = search.Run();
+        foreach (ScenarioWorker worker in workers)
+            worker.Dispose();
         HashSet<string> outcomes = new(workers.SelectMany(worker => worker.Outcomes), StringComparer.Ordinal);
         string[][] circles = [.. workers.SelectMany(worker => worker.Circles.Values)];
         Dictionary<(string, string), ScenarioViolation> violations = [];
@@ -62,7 +64,7 @@ public sealed class ScenarioSearch(Scenario scenario)
     /// <returns>Where the scenario does not follow the schedule any more; null if it did to its end.</returns>
     public string? Replay(Schedule schedule, out IReadOnlyList<ScenarioViolation> violations)
     {
-        ScenarioWorker worker = new(scenario, ScenarioWorker.Explained(scenario, OrdersMax));
+        using ScenarioWorker worker = new(scenario, ScenarioWorker.Explained(scenario, OrdersMax), schedule.HasPointsEverywhere);
         string? divergence = worker.Replay(schedule, out _);
         violations = [.. worker.Violations.Values];
         return divergence;
@@ -73,7 +75,7 @@ public sealed class ScenarioSearch(Scenario scenario)
     {
         for (int preemptions = 0; preemptions < violation.Schedule.Switches; preemptions++)
         {
-            ScenarioWorker worker = new(scenario, explained);
+            using ScenarioWorker worker = new(scenario, explained, violation.Schedule.HasPointsEverywhere);
             Search search = new(
                 new ExploreOptions { Strategy = Strategy.Naive, PreemptionsMax = preemptions, ExecutionsMax = SimplifyExecutions },
                 () => new SearchWorker(worker.Program, execution => worker.Look(execution) && !worker.Violations.ContainsKey((violation.Rule, violation.Summary))));
@@ -86,6 +88,9 @@ public sealed class ScenarioSearch(Scenario scenario)
     }
 
     // Where tasks of one name could do the same step it may not be told which did; then nothing is known of what they hold.
-    private Schedule Detailed(Schedule schedule) =>
-        new ScenarioWorker(scenario, explained: null).Replay(schedule, out Schedule done) is null ? done : schedule;
+    private Schedule Detailed(Schedule schedule)
+    {
+        using ScenarioWorker worker = new(scenario, explained: null, schedule.HasPointsEverywhere);
+        return worker.Replay(schedule, out Schedule done) is null ? done : schedule;
+    }
 }

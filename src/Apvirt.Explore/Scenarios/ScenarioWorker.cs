@@ -14,7 +14,7 @@ using Apvirt.Kernel.Tasks;
 namespace Apvirt.Explore.Scenarios;
 
 /// <summary>What one thread needs to run a scenario again and again, and what it has seen.</summary>
-internal sealed class ScenarioWorker
+internal sealed class ScenarioWorker : IDisposable
 {
     private const string NeverEnds = "never ends";
     private const string ListenersLock = "device_list_lock";
@@ -29,15 +29,18 @@ internal sealed class ScenarioWorker
     private readonly HashSet<string> _outcomes = new(StringComparer.Ordinal);
     private readonly string[][] _answers;
     private readonly int[] _at;
+    private readonly TaskThreads? _threads;
     private VirtualHost _host = null!;
     private KernelTask _boot = null!;
 
     /// <summary>Makes a worker.</summary>
     /// <param name="scenario">The scenario.</param>
     /// <param name="explained">The outcomes that some order of the operations has; null if that is not looked at.</param>
+    /// <param name="hasPointsEverywhere">Whether points lie before releases and accesses too.</param>
     /// <param name="fields">Numbers of fields, for all threads of a search.</param>
-    internal ScenarioWorker(Scenario scenario, HashSet<string>? explained, FieldNumbers? fields = null)
+    internal ScenarioWorker(Scenario scenario, HashSet<string>? explained, bool hasPointsEverywhere = false, FieldNumbers? fields = null)
     {
+        _threads = hasPointsEverywhere ? new TaskThreads(KernelExplored.TasksMax) : null;
         _scenario = scenario;
         _explained = explained;
         _setup = new TraceReader("scenario", Encoding.UTF8.GetBytes(scenario.Machine)).ReadHeader(out TraceHeader? header) is { } error
@@ -47,8 +50,9 @@ internal sealed class ScenarioWorker
         _operations = [.. scenario.Tasks.Select(task => task.Operations.Select(OperationRunner.Parse).ToArray())];
         _answers = [.. _operations.Select(operations => new string[operations.Length])];
         _at = new int[_operations.Length];
-        Program = new KernelExplored(() => new ExplorationRuntime { Checks = _checks }, Begin)
+        Program = new KernelExplored(() => new ExplorationRuntime { Checks = _checks, Carrier = _threads }, Begin)
         {
+            Carrier = _threads,
             Fields = fields ?? new FieldNumbers(),
             HasPictures = _operations.Any(operations => Array.Exists(operations, operation => operation.IsPicture)),
         };
@@ -120,6 +124,9 @@ internal sealed class ScenarioWorker
         return choices;
     }
 
+    /// <inheritdoc/>
+    public void Dispose() => _threads?.Dispose();
+
     /// <summary>Looks at a complete execution.</summary>
     internal bool Look(IExecution execution)
     {
@@ -147,7 +154,7 @@ internal sealed class ScenarioWorker
             Program.Do(next.Index);
             steps.Add(step with { Holds = [.. next.Task.Held.ToArray().Select(held => held.ToString())] });
         }
-        done = new Schedule(steps);
+        done = new Schedule(steps) { HasPointsEverywhere = _threads is not null };
         Schedule all = done;
         Look(() => all);
         return null;
@@ -173,6 +180,9 @@ internal sealed class ScenarioWorker
     {
         for (int i = 0; i < _operations[own].Length; i++)
         {
+            // Between two calls of a caller others can come in.
+            if (i > 0)
+                await task.Runtime.PointAsync(task, _operations[own][i].Name, PointKind.Begin);
             _at[own] = i;
             if (_operations[own][i].IsPicture)
                 Program.TakesPicture();
@@ -259,10 +269,16 @@ internal sealed class ScenarioWorker
     }
 
     private Schedule ScheduleOf(IExecution execution) =>
-        new([.. Enumerable.Range(0, execution.Depth).Select(depth => Describe(execution.TaskAt(depth), execution.StepAt(depth)))]);
+        new([.. Enumerable.Range(0, execution.Depth).Select(depth => Describe(execution.TaskAt(depth), execution.StepAt(depth)))]) { HasPointsEverywhere = _threads is not null };
 
     private ScheduleStep Describe(int task, Step step)
     {
+        string name = Program.Runtime.Tasks[task].Task.Name;
+        if (step.Kind == StepKind.Local)
+        {
+            string[] does = Program.DoesFirst(step).Split(' ', 2);
+            return new ScheduleStep(name, does[0], does.Length > 1 ? does[1] : "");
+        }
         string target = Program.NameOf(step.Object);
         string action = target.Length == 0 ? "goes on" : step.Kind switch
         {
@@ -271,7 +287,7 @@ internal sealed class ScenarioWorker
             StepKind.Try => "tries or deletes",
             _ => "acquires",
         };
-        return new ScheduleStep(Program.Runtime.Tasks[task].Task.Name, action, target);
+        return new ScheduleStep(name, action, target);
     }
 
     private string Outcome() => OutcomeText.Of(_host, _answers.SelectMany(answers => answers));

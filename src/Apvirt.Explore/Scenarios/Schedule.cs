@@ -4,8 +4,8 @@ namespace Apvirt.Explore.Scenarios;
 
 /// <summary>One step of a schedule.</summary>
 /// <param name="Task">The caller, or what it started.</param>
-/// <param name="Action">What it does: acquires, acquires shared, enters, tries or deletes, goes on.</param>
-/// <param name="Target">Class of the lock; empty if there is none.</param>
+/// <param name="Action">What it does: acquires, acquires shared, enters, tries or deletes, goes on; with points everywhere also releases, reads, writes.</param>
+/// <param name="Target">Class of the lock, or the field; empty if there is none.</param>
 public sealed record ScheduleStep(string Task, string Action, string Target)
 {
     /// <summary>The operation that the caller is in, from 0; -1 if it is no caller.</summary>
@@ -26,6 +26,9 @@ public sealed record ScheduleStep(string Task, string Action, string Target)
 /// <param name="Steps">The steps.</param>
 public sealed record Schedule(IReadOnlyList<ScheduleStep> Steps)
 {
+    /// <summary>Whether its points lie before releases and accesses too.</summary>
+    public bool HasPointsEverywhere { get; init; }
+
     /// <summary>How many times another task goes on than the one before.</summary>
     [JsonIgnore]
     public int Switches => Enumerable.Range(1, Math.Max(0, Steps.Count - 1)).Count(i => Steps[i].Task != Steps[i - 1].Task);

@@ -123,6 +123,7 @@ public sealed class HostChecks : ICheckPoints
     private void Look(List<(Invariant Invariant, ulong Fields)> invariants, KernelTask task, ref ulong writes)
     {
         _isLooking = true;
+        task.Runtime.EntersSection();
         ulong postponed = 0;
         foreach ((Invariant invariant, ulong fields) in invariants)
         {
@@ -134,6 +135,7 @@ public sealed class HostChecks : ICheckPoints
                 postponed |= fields & writes;
         }
         writes = postponed;
+        task.Runtime.LeavesSection();
         _isLooking = false;
     }
 }

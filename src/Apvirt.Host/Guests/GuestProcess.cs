@@ -27,7 +27,13 @@ public sealed class GuestProcess
 
     private readonly GuestFiles _files;
 
-    private sealed record OpenDevice(VfioDevice Device, VfioDeviceFile File);
+    private sealed record OpenDevice(VfioDevice Device, VfioDeviceFile File)
+    {
+        // Set by whoever first asks for the device; 1 from then on.
+        private int _isAskedFor;
+
+        internal bool TryAsk() => Interlocked.Exchange(ref _isAskedFor, 1) == 0;
+    }
 
     internal GuestProcess(string name, VirtualMachine machine, Profile profile)
     {
@@ -81,6 +87,10 @@ public sealed class GuestProcess
             await device.Driver.SetRequestAsync(task, new Eventfd(() => requested(device)));
         return Errno.Ok;
     }
+
+    /// <summary>The host asks for a device, every ten seconds again; the guest is asked to give it up once.</summary>
+    /// <returns>Whether it has the device and was not asked before.</returns>
+    internal bool TryAsk(VfioDevice device) => Array.Find(_devices, open => open.Device == device)?.TryAsk() == true;
 
     internal async ValueTask<Errno> CloseAsync(KernelTask task, VfioDevice device)
     {

@@ -280,16 +280,21 @@ public sealed class GuestProcesses
     /// <param name="command">The command.</param>
     /// <param name="flags">Its flags.</param>
     /// <param name="isInterrupted">Whether a signal interrupts what takes long.</param>
-    /// <returns>As <see cref="SecureExecution.RunAsync"/>; ENODEV if the VM is gone.</returns>
+    /// <returns>As <see cref="SecureExecution.RunAsync"/>; ENODEV if the guest ends or the VM is gone.</returns>
     public async ValueTask<Errno> ProtectAsync(KernelTask task, GuestProcess guest, PvCommand command, uint flags = 0, bool isInterrupted = false)
     {
-        if (!guest.Machine.TryGet(task))
+        if (!guest.Threads.TryEnter(task))
             return Errno.ENODEV;
-        // As QEMU does: the command takes every vcpu->mutex, which a vCPU that waits for an interrupt has.
-        guest.Machine.PauseVcpus(task);
-        Errno error = await guest.Machine.Protection.RunAsync(task, command, flags, _host.Profile, isInterrupted);
-        guest.Threads.Resume(task);
-        guest.Machine.Put(task);
+        Errno error = Errno.ENODEV;
+        if (guest.Machine.TryGet(task))
+        {
+            // As QEMU does: the command takes every vcpu->mutex, which a vCPU that waits for an interrupt has.
+            guest.Machine.PauseVcpus(task);
+            error = await guest.Machine.Protection.RunAsync(task, command, flags, _host.Profile, isInterrupted);
+            guest.Threads.Resume(task);
+            guest.Machine.Put(task);
+        }
+        guest.Threads.Leave(task);
         return error;
     }
 
@@ -343,20 +348,25 @@ public sealed class GuestProcesses
     /// <param name="code">What to do.</param>
     /// <param name="flags">Flags.</param>
     /// <param name="request">What to forward.</param>
-    /// <returns>As <see cref="ZpciOperation.RunAsync"/>; EBADF if the VM's file is closed.</returns>
+    /// <returns>As <see cref="ZpciOperation.RunAsync"/>; EBADF if the VM's file is closed, ENODEV if the guest ends.</returns>
     public async ValueTask<Errno> OperateAsync(KernelTask task, GuestProcess guest, uint handle, ZpciOperationCode code, uint flags, ForwardingRequest request)
     {
-        if (!guest.ReadHasVm(task) || !guest.Machine.TryGet(task))
-            return Errno.EBADF;
-        Errno error = await ZpciOperation.RunAsync(task, guest.Machine, handle, code, flags, request);
-        guest.Machine.Put(task);
+        if (!guest.Threads.TryEnter(task))
+            return Errno.ENODEV;
+        Errno error = Errno.EBADF;
+        if (guest.ReadHasVm(task) && guest.Machine.TryGet(task))
+        {
+            error = await ZpciOperation.RunAsync(task, guest.Machine, handle, code, flags, request);
+            guest.Machine.Put(task);
+        }
+        guest.Threads.Leave(task);
         return error;
     }
 
     // The eventfd was signalled: user space unplugs the device and closes it, and the removal goes on.
     private void Released(GuestProcess guest, VfioDevice device)
     {
-        if (Find(guest.Name) != guest)
+        if (Find(guest.Name) != guest || !guest.TryAsk(device))
             return;
         _host.Model.Runtime.Spawn($"{guest.Name} releases {device.DeviceName}", async task =>
         {

@@ -49,13 +49,17 @@ internal sealed class GuestThreads(string name, VirtualMachine machine)
     internal bool TryEnterVcpu(KernelTask task)
     {
         Touches(task, isWrite: false);
+        if (!machine.TryGet(task))
+            return false;
+        bool enters;
         lock (_gate)
         {
-            if (_isEnding || !machine.TryGet(task))
-                return false;
-            _vcpusInKernel++;
-            return true;
+            enters = !_isEnding;
+            _vcpusInKernel += enters ? 1 : 0;
         }
+        if (!enters)
+            machine.Put(task);
+        return enters;
     }
 
     /// <summary>The vCPU is back.</summary>

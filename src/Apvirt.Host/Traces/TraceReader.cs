@@ -24,6 +24,9 @@ public sealed class TraceLine : IDisposable
     /// <summary>The fields.</summary>
     public JsonElement Fields => _document.RootElement;
 
+    /// <summary>What it does, as in <c>op</c>.</summary>
+    public string Name => Operation?.Name ?? "";
+
     /// <summary>The line with its answers taken out: what was asked.</summary>
     public string Question => TraceWriter.Format(this, answer: null);
 

@@ -37,6 +37,9 @@ public sealed class KernelMutex : KernelLock
     /// <inheritdoc/>
     public override bool IsHeld => _owner is not null;
 
+    /// <summary>Whether nobody else gets it: it is held, or on the way from its holder to whoever is next.</summary>
+    internal bool IsTaken => Volatile.Read(ref _state) != Free;
+
     /// <summary>Acquires the mutex, sleeping until it is this task's turn.</summary>
     /// <param name="task">The acquiring task, which must not hold the mutex already.</param>
     /// <param name="file">Acquiring file; filled in by the compiler.</param>

@@ -30,10 +30,13 @@ public sealed class SteppedTask
     /// <summary>Whether it has ended.</summary>
     public bool HasEnded => Spawned.IsCompleted;
 
+    /// <summary>What it is about to do in the middle of its code, where it stands: releases, reads or writes something; null if it does not.</summary>
+    public string? Amid { get; internal set; }
+
     /// <summary>Whether it can do a step: it was woken, or what it is about to acquire is free.</summary>
-    public bool CanStep => Item is not null || (Target is not null && Kind is PointKind.Try or PointKind.Enter or PointKind.Delete) || (Target is not null && Target switch
+    public bool CanStep => Item is not null || Amid is not null || (Target is not null && Kind is PointKind.Try or PointKind.Enter or PointKind.Delete) || (Target is not null && Target switch
     {
-        KernelMutex mutex => !mutex.IsHeld,
+        KernelMutex mutex => !mutex.IsTaken,
         KernelRwSemaphore semaphore => semaphore.Admits(Kind == PointKind.Lock ? LockMode.Write : LockMode.Read),
         _ => true,
     });
@@ -47,6 +50,26 @@ public sealed class SteppedTask
 
     // What goes on when the step at the target is done.
     internal TaskWaiter Waiter { get; set; } = null!;
+}
+
+/// <summary>
+/// Carries tasks that may stand still in the middle of their code, where they do not await. With one, points are
+/// everywhere: before releases and accesses too.
+/// </summary>
+public interface IStepCarrier
+{
+    /// <summary>Runs a step of a task until the task awaits, ends or stands still.</summary>
+    /// <param name="task">Number of the task.</param>
+    /// <param name="step">The step.</param>
+    void Run(int task, Action step);
+
+    /// <summary>Lets a task that stands still go on, as <see cref="Run"/> does.</summary>
+    /// <param name="task">Number of the task.</param>
+    void GoOn(int task);
+
+    /// <summary>Called by a step: the task stands still until it is let go on.</summary>
+    /// <param name="task">Number of the task.</param>
+    void Stand(int task);
 }
 
 /// <summary>Is told of what happens within a step that is none of its own.</summary>
@@ -77,6 +100,10 @@ public interface IStepListener
     /// <param name="task">The task.</param>
     void Arrived(SteppedTask task);
 
+    /// <summary>A task stands in the middle of its code, before a release or an access.</summary>
+    /// <param name="task">The task.</param>
+    void Standing(SteppedTask task);
+
     /// <summary>A task was started or woken.</summary>
     /// <param name="task">The task.</param>
     void Woken(SteppedTask task);
@@ -89,7 +116,7 @@ public interface IStepListener
 /// <remarks>
 /// Until <see cref="Begin"/> there are no points: what is prepared runs in the order in which it is started. An access to a
 /// guarded field is no point of its own, but the listener is told of it, so that steps which meet in a field are tried in
-/// either order also where a lock is missing.
+/// either order also where a lock is missing. With a <see cref="Carrier"/> each release and each access is a point as well.
 /// </remarks>
 public sealed class ExplorationRuntime : KernelRuntime
 {
@@ -103,6 +130,13 @@ public sealed class ExplorationRuntime : KernelRuntime
     private ExceptionDispatchInfo? _bug;
     private SplitMix _random = new(1);
     private int _firings;
+
+    // The task that does a step now; and how many sections it is in that are one step wherever points are.
+    private SteppedTask? _stepping;
+    private int _sections;
+
+    /// <summary>Carries tasks that stand still in the middle of their code; null to have them stand where they await only.</summary>
+    public IStepCarrier? Carrier { get; init; }
 
     /// <inheritdoc/>
     public override TimeProvider Time => _time;
@@ -181,10 +215,23 @@ public sealed class ExplorationRuntime : KernelRuntime
     /// <param name="task">A task that can step.</param>
     public void Step(SteppedTask task)
     {
-        IThreadPoolWorkItem item = task.Item ?? task.Waiter;
-        task.Item = null;
-        task.Target = null;
-        item.Execute();
+        _stepping = task;
+        if (task.Amid is not null)
+        {
+            task.Amid = null;
+            Carrier!.GoOn(task.Index);
+        }
+        else
+        {
+            IThreadPoolWorkItem item = task.Item ?? task.Waiter;
+            task.Item = null;
+            task.Target = null;
+            if (Carrier is null)
+                item.Execute();
+            else
+                Carrier.Run(task.Index, item.Execute);
+        }
+        _stepping = null;
         ThrowBug();
     }
 
@@ -216,16 +263,51 @@ public sealed class ExplorationRuntime : KernelRuntime
     }
 
     /// <inheritdoc/>
-    public override void Released(KernelTask task, object target, bool isShared) => _listener?.Released(target, isShared);
+    public override void Released(KernelTask task, object target, bool isShared)
+    {
+        if (Carrier is not null)
+            Stand("releases", target is KernelLock kernelLock ? kernelLock.Class.Name : "");
+        _listener?.Released(target, isShared);
+    }
 
     /// <inheritdoc/>
-    public override void Accessed(object owner, GuardRule rule, bool isWrite) => _listener?.Accessed(owner, rule, isWrite);
+    public override void Accessed(object owner, GuardRule rule, bool isWrite)
+    {
+        if (Carrier is not null)
+            Stand(isWrite ? "writes" : "reads", rule.Field);
+        _listener?.Accessed(owner, rule, isWrite);
+    }
+
+    // Who has a spin lock is not interrupted.
+    /// <inheritdoc/>
+    public override void Passed(KernelSpinLock spinLock, bool isReleased)
+    {
+        _sections += isReleased ? -1 : 1;
+        _listener?.Passed(spinLock, isReleased);
+    }
 
     /// <inheritdoc/>
-    public override void Passed(KernelSpinLock spinLock, bool isReleased) => _listener?.Passed(spinLock, isReleased);
+    public override void Touched(string what, bool isWrite)
+    {
+        if (Carrier is not null)
+            Stand(isWrite ? "writes" : "reads", what);
+        _listener?.Touched(what, isWrite);
+    }
 
     /// <inheritdoc/>
-    public override void Touched(string what, bool isWrite) => _listener?.Touched(what, isWrite);
+    public override void Touched(IReadOnlyList<(string What, bool IsWrite)> all)
+    {
+        if (Carrier is not null)
+            Stand(all.Any(one => one.IsWrite) ? "writes" : "reads", string.Join(", ", all.Select(one => one.What)));
+        foreach ((string what, bool isWrite) in all)
+            _listener?.Touched(what, isWrite);
+    }
+
+    /// <inheritdoc/>
+    public override void EntersSection() => _sections++;
+
+    /// <inheritdoc/>
+    public override void LeavesSection() => _sections--;
 
     internal override void OnBug(ExceptionDispatchInfo bug) => _bug ??= bug;
 
@@ -243,6 +325,15 @@ public sealed class ExplorationRuntime : KernelRuntime
     // The worker of a queue does what it does for whoever waits for it, and is no caller of its own.
     private SteppedTask? Of(KernelTask task) =>
         _byTask.GetValueOrDefault(task) ?? (task.Lender is { } lender ? _byTask.GetValueOrDefault(lender) : null);
+
+    private void Stand(string action, string target)
+    {
+        if (_stepping is not { } task || _sections > 0)
+            return;
+        task.Amid = $"{action} {target}";
+        _listener!.Standing(task);
+        Carrier!.Stand(task.Index);
+    }
 
     private void ThrowBug()
     {

@@ -77,12 +77,18 @@ public abstract class KernelRuntime
     }
 
     /// <summary>
-    /// Somebody reads or writes what neither a lock with a point before it nor a rule guards, so that the order with others
+    /// Somebody is about to read or write what neither a lock with a point before it nor a rule guards, so that the order with others
     /// who do may make a difference; only runtimes with <see cref="HasPoints"/> need be told.
     /// </summary>
-    /// <param name="what">What it is, the same in every execution.</param>
+    /// <param name="what">What it is, the same in every execution. The access follows at once.</param>
     /// <param name="isWrite">Whether it is written.</param>
     public virtual void Touched(string what, bool isWrite)
+    {
+    }
+
+    /// <summary>As the other, of several things at once: nobody comes between them.</summary>
+    /// <param name="all">What they are, and whether they are written.</param>
+    public virtual void Touched(IReadOnlyList<(string What, bool IsWrite)> all)
     {
     }
 
@@ -90,6 +96,16 @@ public abstract class KernelRuntime
     /// <param name="spinLock">The lock.</param>
     /// <param name="isReleased">Whether it was released.</param>
     public virtual void Passed(KernelSpinLock spinLock, bool isReleased)
+    {
+    }
+
+    /// <summary>What follows is one step wherever points are: an instruction, or a wait that spins; may be nested.</summary>
+    public virtual void EntersSection()
+    {
+    }
+
+    /// <summary>The end of what <see cref="EntersSection"/> began.</summary>
+    public virtual void LeavesSection()
     {
     }
 

@@ -13,4 +13,6 @@ public enum PointKind
     Enter,
     /// <summary>Deletes, and waits until nobody refers any more.</summary>
     Delete,
+    /// <summary>Begins another call, which is named; nothing is acquired.</summary>
+    Begin,
 }

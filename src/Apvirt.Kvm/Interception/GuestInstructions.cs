@@ -40,7 +40,7 @@ public sealed class GuestInstructions : IApInstructions
         info = QciInfo.Empty;
         if (!IsAvailable || !_hardware.TryQueryConfiguration(out QciInfo host))
             return false;
-        info = _vcpu.RunInSie((self: this, host), static s => s.host with
+        info = InSie((self: this, host), static s => s.host with
         {
             Apm = s.host.Apm & s.self.Apcb.Apm,
             Aqm = s.host.Aqm & s.self.Apcb.Aqm,
@@ -55,7 +55,7 @@ public sealed class GuestInstructions : IApInstructions
     /// <inheritdoc/>
     public ApStatus Tapq(Apqn apqn, out ApQueueInfo info)
     {
-        (ApStatus status, info) = _vcpu.RunInSie((This: this, apqn), static s =>
+        (ApStatus status, info) = InSie((This: this, apqn), static s =>
         {
             ApQueueInfo about = default;
             ApStatus answer = s.This.Reaches(s.apqn) ? s.This._hardware.Tapq(s.apqn, out about) : ApResponse.NotAvailable;
@@ -89,14 +89,14 @@ public sealed class GuestInstructions : IApInstructions
     public ApStatus Nqap(Apqn apqn, ulong psmid, ReadOnlySpan<byte> message)
     {
         byte[] request = message.ToArray();
-        return _vcpu.RunInSie((This: this, apqn, psmid, request), static s =>
+        return InSie((This: this, apqn, psmid, request), static s =>
             s.This.Reaches(s.apqn) ? s.This._hardware.Nqap(s.apqn, s.psmid, s.request) : ApResponse.NotAvailable);
     }
 
     /// <inheritdoc/>
     public ApStatus Dqap(Apqn apqn, out ulong psmid, out ReadOnlyMemory<byte> message)
     {
-        (ApStatus status, psmid, message) = _vcpu.RunInSie((This: this, apqn), static s =>
+        (ApStatus status, psmid, message) = InSie((This: this, apqn), static s =>
         {
             ulong name = 0;
             ReadOnlyMemory<byte> reply = default;
@@ -119,7 +119,15 @@ public sealed class GuestInstructions : IApInstructions
         }
     }
 
+    private TResult InSie<TState, TResult>(TState state, Func<TState, TResult> instruction)
+    {
+        _runtime.EntersSection();
+        TResult result = _vcpu.RunInSie(state, instruction);
+        _runtime.LeavesSection();
+        return result;
+    }
+
     private ApStatus Run(Apqn apqn, Func<IApInstructions, Apqn, ApStatus> instruction) =>
-        _vcpu.RunInSie((This: this, apqn, instruction), static s =>
+        InSie((This: this, apqn, instruction), static s =>
             s.This.Reaches(s.apqn) ? s.instruction(s.This._hardware, s.apqn) : ApResponse.NotAvailable);
 }

@@ -179,11 +179,9 @@ public sealed class VirtualMachine
     {
         if (_usesZpci.Read(task, this, KvmGuards.Zpci))
             return;
-        foreach (Vcpu vcpu in _vcpus)
-            vcpu.Block();
+        BlockVcpus(task);
         _usesZpci.Write(task, this, KvmGuards.Zpci, true);
-        foreach (Vcpu vcpu in _vcpus)
-            vcpu.Unblock();
+        UnblockVcpus(task);
     }
 
     /// <summary>Guest pages that PCI functions keep in place, for observers.</summary>
@@ -260,11 +258,23 @@ public sealed class VirtualMachine
         if (Lock.Owner != task)
             Refuse(task, $"masks of VM {Name} are changed without kvm->lock");
         AssertAlive(task, "its masks are changed");
+        BlockVcpus(task);
+        _apcb.Write(task, this, KvmGuards.Apcb, apcb);
+        UnblockVcpus(task);
+    }
+
+    private void BlockVcpus(KernelTask task)
+    {
+        task.Runtime.EntersSection();
         foreach (Vcpu vcpu in _vcpus)
             vcpu.Block();
-        _apcb.Write(task, this, KvmGuards.Apcb, apcb);
+    }
+
+    private void UnblockVcpus(KernelTask task)
+    {
         foreach (Vcpu vcpu in _vcpus)
             vcpu.Unblock();
+        task.Runtime.LeavesSection();
     }
 
     // Nobody has a reference, so nobody may have anything else of the VM (I16, I22).

@@ -151,8 +151,7 @@ public sealed class VfioDevice
     {
         if (task.HasPoints)
         {
-            task.Runtime.Touched($"{VfioGuards.Opens.Field} of {this}", isWrite: false);
-            task.Runtime.Touched($"{VfioGuards.Pins.Field} of {Pins}", isWrite: false);
+            task.Runtime.Touched([($"{VfioGuards.Opens.Field} of {this}", false), ($"{VfioGuards.Pins.Field} of {Pins}", false)]);
         }
         return OpenCount > 0 && Pins.Count > 0 ? _driver.DmaUnmapAsync(task, iova, length) : default;
     }

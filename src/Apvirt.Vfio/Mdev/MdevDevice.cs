@@ -82,6 +82,7 @@ public abstract class MdevDevice : Device
     /// <returns>Whether it was still there.</returns>
     internal bool TakeRemoveAway()
     {
+        Model.Tree.Changes(RemoveName);
         if (Interlocked.Exchange(ref Shared(ref _isRemoveGone, "removal", isWrite: true), 1) != 0)
             return false;
         Model.Tree.Gone(this, RemoveName);

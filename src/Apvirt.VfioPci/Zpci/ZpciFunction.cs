@@ -175,8 +175,10 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
     /// <returns>The VM that was interrupted; null if the interrupt is the host's, or suppressed.</returns>
     public VirtualMachine? Interrupt(KernelTask task)
     {
+        // The firmware has the parameters from the driver, and takes no lock.
+        if (task.HasPoints)
+            task.Runtime.Touched($"{ZpciGuards.Association.Field} of {this}", isWrite: false);
         ForwardingState state = _forwarding.Peek;
-        Firmware.Touches(task);
         return state.IsOn ? _table.Deliver(task, state.Bit) : null;
     }
 

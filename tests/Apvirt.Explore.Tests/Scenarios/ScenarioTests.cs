@@ -133,6 +133,36 @@ public sealed class ScenarioTests
         Assert.Empty(together.Violations);
     }
 
+    // Points before acquisitions are enough where locks guard what is shared; with points everywhere nothing may be lost, and
+    // only what no lock guards can show more.
+    [Theory]
+    [InlineData("interrupts-unbind-close.yaml")]
+    [InlineData("show-config.yaml")]
+    [InlineData("two-openers.yaml")]
+    [InlineData("x-cdev.yaml")]
+    [InlineData("x-cfg.yaml")]
+    [InlineData("x-gvt.yaml")]
+    [InlineData("x-hot.yaml")]
+    [InlineData("x-perm.yaml")]
+    [InlineData("x-pv.yaml")]
+    [InlineData("x-rm.yaml")]
+    [InlineData("x-status.yaml")]
+    [InlineData("x-two.yaml")]
+    [InlineData("x-unmap.yaml")]
+    [InlineData("x-wake.yaml")]
+    [InlineData("x-wake-pv.yaml")]
+    [InlineData("x-zdev-interrupt.yaml")]
+    public void Points_everywhere_show_the_same(string name)
+    {
+        ScenarioResult few = new ScenarioSearch(Read(name)).Run(new ExploreOptions());
+        ScenarioResult all = new ScenarioSearch(Read(name)).Run(new ExploreOptions { HasPointsEverywhere = true });
+        Assert.Equal((Verdict.Exhausted, Verdict.Exhausted), (few.Result.Verdict, all.Result.Verdict));
+        Assert.Empty(few.OutcomeTexts.Except(all.OutcomeTexts));
+        Assert.Empty(all.OutcomeTexts.Except(few.OutcomeTexts));
+        Assert.Equal(few.Violations.Select(v => v.Rule).Distinct(), all.Violations.Select(v => v.Rule).Distinct());
+        Assert.True(all.Result.DepthReached > few.Result.DepthReached);
+    }
+
     [Fact]
     public void M042_exactly_one_of_two_mediated_devices_is_opened()
     {
