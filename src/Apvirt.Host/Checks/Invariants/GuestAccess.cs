@@ -109,7 +109,10 @@ internal sealed class UnattachedIsEmpty() : Invariant("I06", "a guest without an
     }
 }
 
-/// <summary>I11: a queue that was in a guest is reset before another guest gets it. Leaving the configuration cleans it too.</summary>
+/// <summary>
+/// I11: a queue that was in a guest is reset before another guest gets it. Leaving the configuration cleans it too. A queue
+/// that was never plugged can be armed by its guest all the same, and must not interrupt it when another has the queue.
+/// </summary>
 internal sealed class ResetBeforeReuse() : Invariant("I11", "a queue is reset before another guest gets it", CheckPoint.Step)
 {
     public override IReadOnlyList<string> DependsOn => ["guest APCB"];
@@ -134,11 +137,16 @@ internal sealed class ResetBeforeReuse() : Invariant("I11", "a queue is reset be
         }
     }
 
+    private static string OwnerOf(InvariantContext context, uint designation) =>
+        context.Host.Guests.List().FirstOrDefault(guest => guest.Machine.Options.GisaDesignation == designation) is { } guest ? $"guest {guest.Name}" : "a guest that is gone";
+
     private void Take(InvariantContext context, Apqn apqn, VirtualMachine machine)
     {
         int resets = context.Host.Hardware.CleaningsOf(apqn);
         if (_owners.TryGetValue(apqn, out (VirtualMachine Owner, int Resets) last) && last.Owner != machine && last.Resets == resets)
             context.Report($"guest {machine.Name} gets queue {apqn}, not reset since guest {last.Owner.Name} had it", finding: null);
+        if (context.Host.Hardware.ArmedFor(apqn) is { GisaDesignation: not 0 } control && control.GisaDesignation != machine.Options.GisaDesignation)
+            context.Report($"guest {machine.Name} gets queue {apqn}, which is armed for {OwnerOf(context, control.GisaDesignation)}", Quirk.StaleQueueLink);
         _owners[apqn] = (machine, resets);
     }
 }

@@ -55,8 +55,9 @@ internal sealed class PinnedNib() : Invariant("I20", "the notification byte of a
             if (!context.Host.Hardware.IsArmedByDriver(queue.Apqn))
                 continue;
             bool isPinned = queue.Interrupt.Nib != 0 && queue.Mdev?.Vfio.Pins.IsPinned(queue.Interrupt.Nib) == true;
-            // Of a queue that its mdev has forgotten nobody disarms the interrupt before the pages go.
-            bool isForgotten = queue.Mdev?.IsLinked(queue.Apqn) == false;
+            // Of a queue that its mdev has forgotten nobody disarms the interrupt before the pages go, also when it is another's.
+            bool isForgotten = queue.Mdev is { } mdev
+                && (!mdev.IsLinked(queue.Apqn) || (mdev.Kvm is { } machine && context.Host.Hardware.ArmedFor(queue.Apqn)?.GisaDesignation != machine.Options.GisaDesignation));
             if (!isPinned)
                 context.Report($"queue {queue.Apqn} is armed and its notification byte is not pinned", isForgotten ? Quirk.StaleQueueLink : Quirk.GivesUpWhileArmed);
         }
