@@ -30,7 +30,7 @@ public sealed class PciSubsystem
             task, new ZpciFirmware(setup.Fid, ++number, canInterpret) { InterruptsMax = setup.InterruptsMax }, Interrupts, profile)
         {
             Capabilities = new ZpciCapabilities(
-                Handle: 0, DmaFirst, DmaLast, setup.Pchid, setup.Vfn, setup.Type.FunctionType, setup.Pfgid, setup.InterruptsMax, setup.InternalPath),
+                Handle: 0, DmaFirst, DmaLast, setup.Pchid, setup.Vfn, setup.Type.FunctionType, setup.Pfgid, setup.InterruptsMax, setup.InternalPath, setup.Utility),
         });
         VgpuDriver = new GvtMdevDriver(mdevBus, groups, AdapterOf);
     }

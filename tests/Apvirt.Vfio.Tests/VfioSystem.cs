@@ -42,11 +42,11 @@ internal sealed class VfioSystem
 
     internal void Do(ValueTask operation) => Assert.True(Runtime.Drive(operation, TimeSpan.FromSeconds(1)));
 
-    internal (VfioDevice Device, RecordingDriver Driver) Add(string name, GroupKind kind = GroupKind.Emulated)
+    internal (VfioDevice Device, RecordingDriver Driver) Add(string name, GroupKind kind = GroupKind.Emulated, RecordingDriver? made = null)
     {
-        RecordingDriver driver = new();
+        RecordingDriver driver = made ?? new();
         VfioDevice device = new(name, driver, Groups.Create(DeviceOf(name), kind), new KernelLog());
-        Do(device.OfferAsync(Task));
+        Assert.Equal(Errno.Ok, Do(device.OfferAsync(Task)));
         return (device, driver);
     }
 
@@ -60,9 +60,9 @@ internal sealed class VfioSystem
     }
 
     /// <summary>A container with a group and memory mapped, the group's file open.</summary>
-    internal VfioContainer Contain(VfioGroup group)
+    internal VfioContainer Contain(VfioGroup group, UserMemory? memory = null)
     {
-        VfioContainer container = new(Profile);
+        VfioContainer container = new(Profile, memory);
         Assert.Equal(Errno.Ok, Do(group.OpenAsync(Task)));
         Assert.Equal(Errno.Ok, Do(group.SetContainerAsync(Task, container)));
         Assert.Equal(Errno.Ok, Do(container.SetIommuAsync(Task, 2)));
@@ -88,6 +88,10 @@ internal sealed class RecordingDriver : IVfioDriver
     internal List<string> Calls { get; } = [];
 
     internal Errno Answer { get; set; }
+
+    public bool HasDmaUnmap { get; init; } = true;
+
+    public bool HasIommufdOperations { get; init; } = true;
 
     internal Func<KernelTask, ulong, ulong, ValueTask>? Unmapped { get; set; }
 

@@ -163,10 +163,10 @@ public sealed class ConsumerTests
         GvtAdapter adapter = new(Profile.Strict);
         GvtDevice first = _s.AddVgpu("first", adapter);
         GvtDevice second = _s.AddVgpu("second", adapter);
-        first.OpenerMachine = new Apvirt.Kvm.Machines.VirtualMachine("other", hostHasApxa: true, new Apvirt.Kvm.Machines.VirtualMachineOptions());
+        _s.Task.AddressSpace = "of another process";
         Assert.Equal(Errno.ESRCH, _s.Open(first.Device).Error);
         Assert.Equal(1, _s.G.References);
-        first.OpenerMachine = _s.G;
+        _s.G.AddressSpace = "of another process";
         VfioDeviceFile file = _s.Open(first.Device).File!;
         Assert.Equal(3, _s.G.References);
         Assert.Equal(Errno.EEXIST, _s.Open(second.Device).Error);
@@ -184,8 +184,8 @@ public sealed class ConsumerTests
         VfioDeviceFile file = _s.Open(vgpu.Device).File!;
         _s.Do(async () =>
         {
-            Assert.Equal(Errno.Ok, await vgpu.MapPageAsync(_s.Task, 0x3000));
-            Assert.Equal(Errno.Ok, await vgpu.MapPageAsync(_s.Task, 0x5000));
+            Assert.Equal(Errno.Ok, await vgpu.MapPagesAsync(_s.Task, 0x3000));
+            Assert.Equal(Errno.Ok, await vgpu.MapPagesAsync(_s.Task, 0x5000));
             await _s.KvmDevice.DeleteAsync(_s.Task, vgpu.Device.Group);
             await _s.Container.UnmapAsync(_s.Task, 0, PciSystem.Memory);
         });

@@ -53,7 +53,8 @@ public sealed class FailureTests
             TheoryData<string, Way, VfioOpenStep> data = [];
             foreach (string device in Devices)
             {
-                foreach ((Way way, VfioOpenStep step) in CoreSteps)
+                // vfio-pci does not want to be told of unmaps, so it is put on no list (vfio.md §4).
+                foreach ((Way way, VfioOpenStep step) in CoreSteps.Where(s => device != PciHost.Roce || s.Step != VfioOpenStep.AddListener))
                     data.Add(device, way, step);
             }
             return data;

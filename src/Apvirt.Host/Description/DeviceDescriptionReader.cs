@@ -38,8 +38,11 @@ internal sealed class DeviceDescriptionReader(Dictionary<string, string> names, 
                 Port = (byte)map.Number("port", 0, byte.MaxValue, 1),
                 InterruptsMax = map.Number("interrupts", 1, 2048, 256),
                 IommuGroup = map.Text("iommu_group", "a name that functions share"),
+                Utility = map.Text("util", $"at most {PciFunctionSetup.UtilityMax} characters"),
                 IsForGuests = driver == "vfio-pci",
             };
+            if (function.Utility?.Length > PciFunctionSetup.UtilityMax)
+                map.Fail("util", $"util: {function.Utility.Length} characters; expected at most {PciFunctionSetup.UtilityMax}");
             map.RefuseOthers();
             functions.Add(function);
         }

@@ -98,6 +98,7 @@ public static class HostDescriptionWriter
                 text.Append(CultureInfo.InvariantCulture, $"    {key}: {(key is "uid" or "pchid" ? "0x" + value.ToString("x", CultureInfo.InvariantCulture) : value)}\n");
         }
         WriteText(text, "    ", "iommu_group", function.IommuGroup);
+        WriteText(text, "    ", "util", function.Utility);
         if (function.IsForGuests)
             text.Append("    driver: vfio-pci\n");
     }

@@ -40,6 +40,8 @@ public sealed class GuestProcess
         Name = name;
         Machine = machine;
         _profile = profile;
+        machine.AddressSpace = this;
+        Memory = new UserMemory(name, machine.Options.MemoryBytes);
         _files = new GuestFiles(name, machine);
         Threads = new GuestThreads(name, machine);
     }
@@ -64,6 +66,9 @@ public sealed class GuestProcess
 
     /// <summary>Whether the process listens to requests to give back the device that it has opened last.</summary>
     public bool RegistersRequest { get; private set; } = true;
+
+    /// <summary>The memory of the process, which is the guest's from address 0 on.</summary>
+    public UserMemory Memory { get; }
 
     /// <summary>Pages pinned over all open devices.</summary>
     public int PinCount => _devices.Sum(open => open.Device.Pins.Count);
@@ -148,7 +153,7 @@ public sealed class GuestProcess
 
     private async ValueTask<Errno> ContainAsync(KernelTask task, VfioGroup group)
     {
-        Container ??= new VfioContainer(_profile);
+        Container ??= new VfioContainer(_profile, Memory);
         Errno error = await group.SetContainerAsync(task, Container);
         return error == Errno.Ok && Container.Iommu is null ? await MapMemoryAsync(task, Container) : error;
     }
@@ -158,7 +163,7 @@ public sealed class GuestProcess
     {
         if (Iommufd is { } open)
             return open;
-        IommuFd iommufd = new();
+        IommuFd iommufd = new(Memory);
         await iommufd.Compatible.MapAsync(task, 0, Machine.Options.MemoryBytes & ~PageMask, MapProtection.Read | MapProtection.Write);
         return Iommufd ??= iommufd;
     }

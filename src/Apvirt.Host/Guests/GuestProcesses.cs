@@ -82,7 +82,9 @@ public sealed class GuestProcesses
     public async ValueTask<Errno> StartAsync(KernelTask task, string name, IReadOnlyList<string> devices, GuestOptions options)
     {
         await _management.LockAsync(task);
+        object? space = task.AddressSpace;
         Errno error = await StartLockedAsync(task, name, devices, options);
+        task.AddressSpace = space;
         _management.Unlock(task);
         return error;
     }
@@ -94,6 +96,7 @@ public sealed class GuestProcesses
             return Errno.ENODEV;
         GuestProcess? existing = Find(name);
         GuestProcess guest = existing ?? Make(name, options);
+        task.AddressSpace = guest;
         if (existing is null && options.Machine.IsProtected)
             await guest.Machine.Protection.RunAsync(task, PvCommand.Enable, flags: 0, _host.Profile);
         Errno error = Errno.Ok;
@@ -204,7 +207,10 @@ public sealed class GuestProcesses
         VfioDevice? found = device is null ? null : FindDevice(device);
         if ((device is not null && found is null) || Find(name) is not { } guest || !guest.Threads.TryEnter(task))
             return Errno.ENODEV;
+        object? space = task.AddressSpace;
+        task.AddressSpace = guest;
         Errno error = await action(guest, found);
+        task.AddressSpace = space;
         guest.Threads.Leave(task);
         return error;
     }

@@ -42,5 +42,7 @@ public sealed class Answer
 
     internal Answer Add(string name, string text) => Add(name, new TextValue(text));
 
+    internal Answer AddIfAny(string name, string? text) => text is null ? this : Add(name, text);
+
     internal Answer Add(string name, long number) => Add(name, new NumberValue(number));
 }

@@ -9,7 +9,7 @@ internal static class TracePci
     private static readonly IReadOnlyList<FieldSpec> Fields =
     [
         new("fid", FieldKind.Number), new("type", FieldKind.Text), new("uid", FieldKind.Number, false),
-        new("group", FieldKind.Text, false), new("vfio", FieldKind.Flag, false),
+        new("group", FieldKind.Text, false), new("util", FieldKind.Text, false), new("vfio", FieldKind.Flag, false),
     ];
 
     internal static string? Complaint(JsonElement value)
@@ -19,8 +19,9 @@ internal static class TracePci
             function.ValueKind == JsonValueKind.Object
             && Fields.All(spec => function.TryGetProperty(spec.Name, out JsonElement field) ? OperationFields.Complaint(spec, field) is null : !spec.IsRequired)
             && function.Number("fid") <= uint.MaxValue && function.Number("uid") <= ushort.MaxValue
+            && (!function.TryGetProperty("util", out JsonElement util) || util.GetString()!.Length <= PciFunctionSetup.UtilityMax)
             && PciFunctionType.Find(function.Text("type")) is not null);
-        return isGood ? null : $"a list of functions such as {{\"fid\":260,\"type\":\"roce\"}}, type one of {types}, with uid, group and vfio if need be";
+        return isGood ? null : $"a list of functions such as {{\"fid\":260,\"type\":\"roce\"}}, type one of {types}, with uid, group, util (64 characters) and vfio if need be";
     }
 
     internal static IReadOnlyList<PciFunctionSetup> Read(JsonElement host) =>
@@ -30,6 +31,7 @@ internal static class TracePci
             {
                 Uid = (int)function.Number("uid"),
                 IommuGroup = function.TryGetProperty("group", out JsonElement group) ? group.GetString() : null,
+                Utility = function.TryGetProperty("util", out JsonElement util) ? util.GetString() : null,
                 IsForGuests = function.Flag("vfio", otherwise: false),
             }),
         ];
@@ -48,6 +50,8 @@ internal static class TracePci
                 writer.WriteNumber("uid", function.Uid);
             if (function.IommuGroup is not null)
                 writer.WriteString("group", function.IommuGroup);
+            if (function.Utility is not null)
+                writer.WriteString("util", function.Utility);
             if (function.IsForGuests)
                 writer.WriteBoolean("vfio", true);
             writer.WriteEndObject();

@@ -13,6 +13,9 @@ namespace Apvirt.Host.Traces;
 /// <summary>The operations of guests' user space on VFIO: files of devices, VMs and containers, PCI functions, vGPUs (docs/trace-format.md).</summary>
 internal static class VfioOperations
 {
+    // What a device copies at once is a command or so.
+    private const ulong BytesMax = 0x10000;
+
     private static readonly FieldSpec Guest = new("guest", FieldKind.Text);
     private static readonly FieldSpec Mdev = new("mdev", FieldKind.Text, false);
     private static readonly FieldSpec Device = new("device", FieldKind.Text, false);
@@ -20,6 +23,7 @@ internal static class VfioOperations
     private static readonly FieldSpec File = new("file", FieldKind.Text);
     private static readonly FieldSpec Iova = new("iova", FieldKind.NumberText);
     private static readonly FieldSpec Length = new("length", FieldKind.NumberText);
+    private static readonly FieldSpec Address = new("address", FieldKind.NumberText, false);
     private static readonly IReadOnlyList<string> Result = ["result"];
     private static readonly IReadOnlyList<string> EitherName = ["mdev", "device"];
     private static readonly IReadOnlyList<string> AnyFile = ["mdev", "device", "file"];
@@ -47,12 +51,16 @@ internal static class VfioOperations
         new("cdev.attach", [Guest, File], Result, c => InProcess(c, (guest, _) => guest.AttachAsync(c.Task, c.Fields.Text("file")))),
         new("kvm.file_add", [Guest, Mdev, Device, File with { IsRequired = false }], Result, c => AssociateAsync(c, isAdded: true)) { OneOf = AnyFile },
         new("kvm.file_del", [Guest, Mdev, Device, File with { IsRequired = false }], Result, c => AssociateAsync(c, isAdded: false)) { OneOf = AnyFile },
-        new("container.map", [Guest, Iova, Length, new("write", FieldKind.Flag, false)], Result, c => InContainer(c, container => container.MapAsync(
-            c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), Protection(c)))),
+        new("container.map", [Guest, Iova, Length, new("write", FieldKind.Flag, false), Address], Result, c => InContainer(c, container => container.MapAsync(
+            c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), Protection(c), AddressOf(c)))),
+        new("container.invalidate", [Guest, Iova, Length], Result, c => InContainer(c, container => container.InvalidateAsync(
+            c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length")))),
+        new("container.update", [Guest, Iova, Length, Address with { IsRequired = true }], Result, c => InContainer(c, container => container.UpdateAsync(
+            c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), c.Fields.NumberText("address")))),
         new("container.unmap", [Guest, Iova, Length], Result, c => InContainer(c, container => container.UnmapAsync(
             c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length")))),
-        new("ioas.map", [Guest, Iova, Length, new("write", FieldKind.Flag, false)], Result, c => InSpace(c, space => space.MapAsync(
-            c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), Protection(c)))),
+        new("ioas.map", [Guest, Iova, Length, new("write", FieldKind.Flag, false), Address], Result, c => InSpace(c, space => space.MapAsync(
+            c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length"), Protection(c), AddressOf(c)))),
         new("ioas.unmap", [Guest, Iova, Length], Result, c => InSpace(c, space => space.UnmapAsync(c.Task, c.Fields.NumberText("iova"), c.Fields.NumberText("length")))),
         new("zpci.reg_aen",
             [
@@ -64,10 +72,10 @@ internal static class VfioOperations
         {
             OneOf = ["device", "handle"],
         },
-        new("zpci.info", [Function], ["fh", "pchid", "vfn", "pft", "gid", "noi", "result"], c => new ValueTask<Answer>(
+        new("zpci.info", [Function], ["fh", "pchid", "vfn", "pft", "gid", "noi", "util", "result"], c => new ValueTask<Answer>(
             c.Host.Guests.FindDevice(c.Fields.Text("device"))?.Driver is VfioPciDevice function && function.ReadCapabilities(c.Task) is { } info
                 ? new Answer().Add("fh", string.Create(System.Globalization.CultureInfo.InvariantCulture, $"0x{info.Handle:x8}")).Add("pchid", info.Pchid)
-                    .Add("vfn", info.Vfn).Add("pft", info.FunctionType).Add("gid", info.Pfgid).Add("noi", info.InterruptsMax)
+                    .Add("vfn", info.Vfn).Add("pft", info.FunctionType).Add("gid", info.Pfgid).Add("noi", info.InterruptsMax).AddIfAny("util", info.Utility)
                 : Answer.Of(Errno.ENODEV))),
         new("zpci.interrupt", [Function], ["guest", "result"], Interrupt),
         new("zpci.fault", [Function, new("step", FieldKind.PciStep), new("times", FieldKind.Number, false)], Result, c => OfFunction(c, function =>
@@ -81,10 +89,15 @@ internal static class VfioOperations
             .Add("guest", function.Machine?.Name ?? "")
             .Add("translations", function.Firmware.Translations)
             .Add("forwarding", function.Forwarded.IsOn ? 1L : 0))) { IsPicture = true },
-        new("vgpu.map", [new("mdev", FieldKind.Text), Iova], Result, async c => Answer.Of(
-            c.Host.Guests.FindDevice(c.Fields.Text("mdev"))?.Driver is GvtDevice vgpu ? await vgpu.MapPageAsync(c.Task, c.Fields.NumberText("iova")) : Errno.ENODEV)),
+        new("vgpu.map", [new("mdev", FieldKind.Text), Iova, new("pages", FieldKind.Number, false)], Result, async c => Answer.Of(
+            VgpuOf(c) is { } vgpu ? await vgpu.MapPagesAsync(c.Task, c.Fields.NumberText("iova"), (int)Math.Min(c.Fields.Number("pages", 1), int.MaxValue)) : Errno.ENODEV)),
+        new("vgpu.read", [new("mdev", FieldKind.Text), Iova, new("bytes", FieldKind.Number)], ["value", "result"], ReadByDeviceAsync),
+        new("vgpu.write", [new("mdev", FieldKind.Text), Iova, new("data", FieldKind.Text)], Result, async c => Answer.Of(
+            VgpuOf(c) is { } vgpu ? await vgpu.WriteAsync(c.Task, c.Fields.NumberText("iova"), c.Fields.Bytes("data")) : Errno.ENODEV)),
+        new("guest.write", [Guest, new("address", FieldKind.NumberText), new("data", FieldKind.Text)], Result, c => InProcess(c, (guest, _) =>
+            new ValueTask<Errno>(guest.Memory.TryWrite(c.Task, c.Fields.NumberText("address"), c.Fields.Bytes("data")) ? Errno.Ok : Errno.EFAULT))),
         new("vgpu.state", [new("mdev", FieldKind.Text)], ["guest", "pages", "result"], c => new ValueTask<Answer>(
-            c.Host.Guests.FindDevice(c.Fields.Text("mdev"))?.Driver is GvtDevice vgpu
+            VgpuOf(c) is { } vgpu
                 ? new Answer().Add("guest", vgpu.Tracked?.Name ?? "").Add("pages", vgpu.CachedPages)
                 : Answer.Of(Errno.ENODEV))) { IsPicture = true },
         new("guest.refs", [Guest], ["refs", "holders", "result"], c => TraceOperations.OfGuest(c, guest =>
@@ -93,6 +106,19 @@ internal static class VfioOperations
             return new Answer().Add("refs", guest.Machine.References).Add("holders", new NamesValue([.. holders.Select(holder => holder.ToString())]));
         })) { IsPicture = true },
     ];
+
+    private static GvtDevice? VgpuOf(OperationContext c) => c.Host.Guests.FindDevice(c.Fields.Text("mdev"))?.Driver as GvtDevice;
+
+    private static ulong? AddressOf(OperationContext c) => c.Fields.TryGetProperty("address", out _) ? c.Fields.NumberText("address") : null;
+
+    private static async ValueTask<Answer> ReadByDeviceAsync(OperationContext c)
+    {
+        if (VgpuOf(c) is not { } vgpu)
+            return Answer.Of(Errno.ENODEV);
+        byte[] bytes = new byte[Math.Min(c.Fields.Number("bytes"), BytesMax)];
+        Errno error = await vgpu.ReadAsync(c.Task, c.Fields.NumberText("iova"), bytes);
+        return error == Errno.Ok ? Answer.Of(bytes) : Answer.Of(error);
+    }
 
     private static async ValueTask<Answer> InProcess(OperationContext c, Func<GuestProcess, VfioDevice?, ValueTask<Errno>> action) =>
         Answer.Of(await c.Host.Guests.InProcessAsync(c.Task, c.Fields.Text("guest"), c.Fields.Device(), action));

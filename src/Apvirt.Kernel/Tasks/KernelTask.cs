@@ -36,6 +36,12 @@ public sealed partial class KernelTask
     /// <summary>What the task is, for reports: for example <c>write apmask</c> or <c>vcpu0 of g1</c>.</summary>
     public string Name { get; }
 
+    /// <summary>
+    /// The address space (mm) that the task is in: that of the process whose call it carries out. Null for one that is in none
+    /// of its own, a kernel thread for example.
+    /// </summary>
+    public object? AddressSpace { get; set; }
+
     /// <summary>The locks that the task holds, outermost first.</summary>
     public ReadOnlySpan<HeldLock> Held => _held.AsSpan(0, _heldCount);
 

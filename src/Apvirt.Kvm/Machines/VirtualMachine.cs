@@ -51,6 +51,9 @@ public sealed class VirtualMachine
     /// <summary>Class of <see cref="HookLock"/>.</summary>
     public static LockClass HookClass { get; } = new("pqap_hook_rwsem", LockKind.RwSemaphore);
 
+    /// <summary>The address space (mm) of the process that made the VM and that its memory is in; null if it is not told.</summary>
+    public object? AddressSpace { get; set; }
+
     /// <summary>Name for reports.</summary>
     public string Name { get; }
 

@@ -16,6 +16,12 @@ public interface IVfioDriver
     /// <param name="task">The closing task.</param>
     ValueTask CloseDeviceAsync(KernelTask task);
 
+    /// <summary>Whether the driver unpins what is about to be unmapped; one that does not cannot pin.</summary>
+    bool HasDmaUnmap => true;
+
+    /// <summary>Whether the driver can be used with an iommufd: it has operations to bind, unbind, attach and detach.</summary>
+    bool HasIommufdOperations => true;
+
     /// <summary>A range is about to be unmapped: every page of it that the device has pinned must be unpinned on return.</summary>
     /// <param name="task">The unmapping task.</param>
     /// <param name="iova">First address.</param>

@@ -1,14 +1,17 @@
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Logging;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Vfio.Memory;
 
 namespace Apvirt.Vfio.Devices;
 
-/// <summary>Guest pages that an emulated device keeps in place, with multiplicity (vfio.md §7).</summary>
+/// <summary>What a driver does with guest memory (vfio.md §7): pages that it keeps in place, with multiplicity, and what it copies.</summary>
 /// <param name="name">Name of the device.</param>
-public sealed class PinnedPages(string name)
+/// <param name="hasDmaUnmap">Whether the driver unpins what is unmapped.</param>
+/// <param name="log">The kernel log.</param>
+public sealed class PinnedPages(string name, bool hasDmaUnmap, KernelLog log)
 {
     private const int PageShift = 12;
 
@@ -41,41 +44,110 @@ public sealed class PinnedPages(string name)
     /// <summary>Pins the page of an address for reading and writing.</summary>
     /// <param name="task">The pinning task.</param>
     /// <param name="iova">An address in the page.</param>
-    /// <returns>EINVAL if the device is not open, else what the address space answers.</returns>
-    public async ValueTask<Errno> PinAsync(KernelTask task, ulong iova)
+    /// <returns>As the other.</returns>
+    public async ValueTask<Errno> PinAsync(KernelTask task, ulong iova) => (await PinAsync(task, iova, 1, MapProtection.Read | MapProtection.Write)).Error;
+
+    /// <summary>Pins pages, all or none. A page that is pinned again counts again.</summary>
+    /// <param name="task">The pinning task.</param>
+    /// <param name="iova">An address in the first page.</param>
+    /// <param name="count">Number of pages.</param>
+    /// <param name="protection">What the device does with them.</param>
+    /// <returns>
+    /// EINVAL for no pages, if the device is not open, or if its driver does not unpin what is unmapped; E2BIG for too many;
+    /// else what the address space answers; or the number of pages.
+    /// </returns>
+    public async ValueTask<(Errno Error, int Pinned)> PinAsync(KernelTask task, ulong iova, int count, MapProtection protection)
+    {
+        if (count <= 0 || _space is not { } space || !hasDmaUnmap)
+            return (Errno.EINVAL, 0);
+        if (count > space.PinsMax)
+            return (Errno.E2BIG, 0);
+        await space.Lock.LockAsync(task);
+        ulong first = iova >> PageShift;
+        Errno error = Errno.Ok;
+        int pinned = 0;
+        while (pinned < count && error == Errno.Ok)
+        {
+            error = await space.CheckPinAsync(task, (first + (ulong)pinned) << PageShift, protection);
+            if (error != Errno.Ok)
+                break;
+            Add(task, first + (ulong)pinned, 1);
+            pinned++;
+        }
+        while (error != Errno.Ok && pinned > 0)
+            Add(task, first + (ulong)--pinned, -1);
+        space.Lock.Unlock(task);
+        return (error, pinned);
+    }
+
+    /// <summary>Gives a pin of each page back; says so of a page that is not pinned.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">An address in the first page.</param>
+    /// <param name="count">Number of pages.</param>
+    public async ValueTask UnpinAsync(KernelTask task, ulong iova, int count = 1)
+    {
+        KernelMutex held = Lock;
+        await held.LockAsync(task);
+        for (ulong page = iova >> PageShift; page < (iova >> PageShift) + (ulong)count; page++)
+        {
+            if (_pages.Read(task, this, VfioGuards.Pins).ContainsKey(page))
+                Add(task, page, -1);
+            else if (log.IsRead)
+                log.Write(LogLevel.Warning, name, $"page 0x{page << PageShift:x} is not pinned");
+        }
+        held.Unlock(task);
+    }
+
+    /// <summary>Copies from guest memory, without pinning it.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">First address.</param>
+    /// <param name="into">Where to put the bytes.</param>
+    /// <returns>EINVAL while the device is closed or for a hole, EPERM if the device may not read, EFAULT if the process has no memory there.</returns>
+    public ValueTask<Errno> ReadAsync(KernelTask task, ulong iova, Memory<byte> into) =>
+        CopyAsync(task, iova, into.Length, MapProtection.Read, (memory, address, at, count) => memory.TryRead(task, address, into.Span.Slice(at, count)));
+
+    /// <summary>Copies to guest memory, without pinning it.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">First address.</param>
+    /// <param name="data">The bytes.</param>
+    /// <returns>As <see cref="ReadAsync"/>, EPERM if the device may not write. What comes before a hole is written.</returns>
+    public ValueTask<Errno> WriteAsync(KernelTask task, ulong iova, ReadOnlyMemory<byte> data) =>
+        CopyAsync(task, iova, data.Length, MapProtection.Write, (memory, address, at, count) => memory.TryWrite(task, address, data.Span.Slice(at, count)));
+
+    private async ValueTask<Errno> CopyAsync(KernelTask task, ulong iova, int length, MapProtection protection, Func<UserMemory, ulong, int, int, bool> copy)
     {
         if (_space is not { } space)
             return Errno.EINVAL;
         await space.Lock.LockAsync(task);
-        Errno error = await space.CheckPinAsync(task, iova);
-        if (error == Errno.Ok)
+        Errno error = Errno.Ok;
+        for (int at = 0; at < length && error == Errno.Ok;)
         {
-            Dictionary<ulong, int> pages = _pages.Change(task, this, VfioGuards.Pins);
-            pages.TryGetValue(iova >> PageShift, out int pins);
-            pages[iova >> PageShift] = pins + 1;
-            _count.Change(task, this, VfioGuards.Pins)++;
+            ulong from = iova + (ulong)at;
+            if (await space.FindAsync(task, from) is not { } mapping)
+            {
+                error = Errno.EINVAL;
+                break;
+            }
+            int count = (int)Math.Min((ulong)(length - at), mapping.Last - from + 1);
+            error = !mapping.Protection.HasFlag(protection) ? Errno.EPERM
+                : mapping.Address is { } address && space.Memory is { } memory && copy(memory, address + (from - mapping.Iova), at, count) ? Errno.Ok
+                : Errno.EFAULT;
+            at += count;
         }
         space.Lock.Unlock(task);
         return error;
     }
 
-    /// <summary>Gives a pin back; does nothing for a page that is not pinned.</summary>
-    /// <param name="task">The task.</param>
-    /// <param name="iova">An address in the page.</param>
-    public async ValueTask UnpinAsync(KernelTask task, ulong iova)
+    // Under the lock.
+    private void Add(KernelTask task, ulong page, int pins)
     {
-        KernelMutex held = Lock;
-        await held.LockAsync(task);
         Dictionary<ulong, int> pages = _pages.Change(task, this, VfioGuards.Pins);
-        if (pages.TryGetValue(iova >> PageShift, out int pins))
-        {
-            _count.Change(task, this, VfioGuards.Pins)--;
-            if (pins == 1)
-                pages.Remove(iova >> PageShift);
-            else
-                pages[iova >> PageShift] = pins - 1;
-        }
-        held.Unlock(task);
+        pages.TryGetValue(page, out int before);
+        if (before + pins == 0)
+            pages.Remove(page);
+        else
+            pages[page] = before + pins;
+        _count.Change(task, this, VfioGuards.Pins) += pins;
     }
 
     internal ValueTask OpenAsync(KernelTask task, DmaSpace? space)

@@ -57,7 +57,7 @@ public sealed class VfioDevice
         _driver = driver;
         Group = group;
         _log = log;
-        Pins = new PinnedPages(name);
+        Pins = new PinnedPages(name, driver.HasDmaUnmap, log);
     }
 
     /// <summary>Name for reports, and by which its group finds it.</summary>
@@ -104,12 +104,16 @@ public sealed class VfioDevice
     /// <param name="error">What it answers.</param>
     public void Inject(VfioOpenStep step, Errno error) => _faults[step] = error;
 
-    /// <summary>Puts the device into its group, where it can be opened.</summary>
+    /// <summary>Registers the device: puts it into its group, where it can be opened.</summary>
     /// <param name="task">The task.</param>
-    public ValueTask OfferAsync(KernelTask task)
+    /// <returns>EINVAL for a driver without the operations of iommufd, and for a device that does DMA without an IOMMU group or one that keeps caches coherent.</returns>
+    public async ValueTask<Errno> OfferAsync(KernelTask task)
     {
+        if (!_driver.HasIommufdOperations || (Group.Kind == GroupKind.Physical && !(Group.IsCoherent && Group.HasMember(Parent))))
+            return Errno.EINVAL;
         Set.Add(this);
-        return Group.AddAsync(task, this);
+        await Group.AddAsync(task, this);
+        return Errno.Ok;
     }
 
     /// <summary>Opens the device's own file; it is of no use until it is bound (M094).</summary>
@@ -296,7 +300,7 @@ public sealed class VfioDevice
         if (throughGroup && use.KeepsGroupFile)
             Group.Write(task, Group.Read(task) with { References = Group.Read(task).References + 1 });
         await Pins.OpenAsync(task, (DmaSpace?)use.Iommu ?? use.Access);
-        error = use.Iommu is null ? Errno.Ok : Fails(VfioOpenStep.AddListener);
+        error = use.Iommu is null || !_driver.HasDmaUnmap ? Errno.Ok : Fails(VfioOpenStep.AddListener);
         if (error == Errno.Ok)
             error = Fails(VfioOpenStep.OpenDevice);
         if (error == Errno.Ok)
@@ -328,7 +332,8 @@ public sealed class VfioDevice
             return Errno.EINVAL;
         Group.Write(task, group with { ContainerUsers = group.ContainerUsers + 1 });
         _use.Write(task, this, VfioGuards.Opens, new DeviceUse(group.Container, iommu, null, KeepsGroupFile: true));
-        await iommu.AddListenerAsync(task, this);
+        if (_driver.HasDmaUnmap)
+            await iommu.AddListenerAsync(task, this);
         return Errno.Ok;
     }
 
@@ -348,7 +353,7 @@ public sealed class VfioDevice
         if (use.Access is not null && Group.Dma is { } dma)
             await dma.ReleaseAsync(task);
         await Pins.CloseAsync(task);
-        if (use.Iommu is not null)
+        if (use.Iommu is not null && _driver.HasDmaUnmap)
             await use.Iommu.RemoveListenerAsync(task, this);
         if (use.Container is not null)
             Group.Write(task, Group.Read(task) with { ContainerUsers = Group.Read(task).ContainerUsers - 1 });

@@ -13,6 +13,7 @@ public sealed class VfioContainer
     internal static readonly LockClass ContainerClass = new("container group_lock", LockKind.RwSemaphore);
 
     private readonly Profile _profile;
+    private readonly UserMemory? _memory;
 
     // L11, inside group_lock. Guards _groups and _iommu.
     internal KernelRwSemaphore Lock { get; } = new(ContainerClass);
@@ -22,7 +23,12 @@ public sealed class VfioContainer
 
     /// <summary>Opens a container.</summary>
     /// <param name="profile">Whose quirks apply.</param>
-    public VfioContainer(Profile profile) => _profile = profile;
+    /// <param name="memory">The memory of the process; null if nothing is ever copied from or to it.</param>
+    public VfioContainer(Profile profile, UserMemory? memory = null)
+    {
+        _profile = profile;
+        _memory = memory;
+    }
 
     /// <summary>The IOMMU driver, for observers; null while none is set.</summary>
     public Type1Iommu? Iommu => _iommu.Peek;
@@ -42,7 +48,7 @@ public sealed class VfioContainer
             : Errno.Ok;
         if (error == Errno.Ok)
         {
-            Type1Iommu iommu = new(version, _profile);
+            Type1Iommu iommu = new(version, _profile, _memory);
             error = await AttachGroupsAsync(task, iommu);
             if (error == Errno.Ok)
                 _iommu.Write(task, this, VfioGuards.Container, iommu);
@@ -72,9 +78,10 @@ public sealed class VfioContainer
     /// <param name="iova">First address.</param>
     /// <param name="length">Number of bytes.</param>
     /// <param name="protection">What a device may do.</param>
+    /// <param name="address">Where the process has the memory; where the device sees it if null.</param>
     /// <returns>EINVAL without an IOMMU driver, else as <see cref="Type1Iommu.MapAsync"/>.</returns>
-    public async ValueTask<Errno> MapAsync(KernelTask task, ulong iova, ulong length, MapProtection protection) =>
-        await FindIommuAsync(task) is { } iommu ? await iommu.MapAsync(task, iova, length, protection) : Errno.EINVAL;
+    public async ValueTask<Errno> MapAsync(KernelTask task, ulong iova, ulong length, MapProtection protection, ulong? address = null) =>
+        await FindIommuAsync(task) is { } iommu ? await iommu.MapAsync(task, iova, length, protection, address) : Errno.EINVAL;
 
     /// <summary>Unmaps a range.</summary>
     /// <param name="task">The task.</param>
@@ -83,6 +90,30 @@ public sealed class VfioContainer
     /// <returns>EINVAL without an IOMMU driver, else as <see cref="Type1Iommu.UnmapAsync"/>.</returns>
     public async ValueTask<Errno> UnmapAsync(KernelTask task, ulong iova, ulong length) =>
         await FindIommuAsync(task) is { } iommu ? await iommu.UnmapAsync(task, iova, length) : Errno.EINVAL;
+
+    /// <summary>Says that the process will have the memory of mappings elsewhere (VFIO_DMA_UNMAP_FLAG_VADDR).</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">First address.</param>
+    /// <param name="length">Number of bytes.</param>
+    /// <returns>EINVAL without an IOMMU driver, EBUSY while an emulated group is in the container, else as <see cref="Type1Iommu.InvalidateAsync"/>.</returns>
+    public async ValueTask<Errno> InvalidateAsync(KernelTask task, ulong iova, ulong length)
+    {
+        await Lock.LockReadAsync(task);
+        Errno error = _iommu.Read(task, this, VfioGuards.Container) is not { } iommu ? Errno.EINVAL
+            : _groups.Read(task, this, VfioGuards.Container).Exists(group => group.Kind == GroupKind.Emulated) ? Errno.EBUSY
+            : await iommu.InvalidateAsync(task, iova, length);
+        Lock.UnlockRead(task);
+        return error;
+    }
+
+    /// <summary>Says where the process has the memory of a mapping now (VFIO_DMA_MAP_FLAG_VADDR).</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">First address of the mapping.</param>
+    /// <param name="length">Its number of bytes.</param>
+    /// <param name="address">Where the memory is.</param>
+    /// <returns>EINVAL without an IOMMU driver, else as <see cref="Type1Iommu.UpdateAsync"/>.</returns>
+    public async ValueTask<Errno> UpdateAsync(KernelTask task, ulong iova, ulong length, ulong address) =>
+        await FindIommuAsync(task) is { } iommu ? await iommu.UpdateAsync(task, iova, length, address) : Errno.EINVAL;
 
     internal async ValueTask<Type1Iommu?> FindIommuAsync(KernelTask task)
     {

@@ -116,6 +116,12 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     /// <summary>Whose the DMA of its devices is; null for a group without an IOMMU.</summary>
     public DmaOwnership? Dma { get; }
 
+    /// <summary>Whether its IOMMU keeps the caches coherent with what its devices do; a device is not registered otherwise.</summary>
+    public bool IsCoherent { get; set; } = true;
+
+    /// <summary>Whether a device is in the group; one that has no place in the tree counts as in it.</summary>
+    internal bool HasMember(Device? device) => device is null || Members.TryFind(device.Name, out _);
+
     /// <summary>The links to its devices, whatever driver they have.</summary>
     internal SysfsDirectory Members { get; }
 

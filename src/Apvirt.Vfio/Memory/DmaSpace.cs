@@ -12,10 +12,22 @@ public abstract class DmaSpace
     /// <summary>Guards the mappings and the pins in them.</summary>
     internal KernelMutex Lock { get; }
 
-    /// <summary>Whether a page can be pinned for reading and writing. Called under <see cref="Lock"/>.</summary>
+    /// <summary>The memory that is mapped; null if it is that of nobody, where nothing can be copied.</summary>
+    internal abstract UserMemory? Memory { get; }
+
+    /// <summary>The most pages that can be pinned at once.</summary>
+    internal virtual int PinsMax => int.MaxValue;
+
+    /// <summary>Whether a page can be pinned. Called under <see cref="Lock"/>.</summary>
     /// <param name="task">The pinning task.</param>
     /// <param name="iova">An address in the page.</param>
-    internal abstract ValueTask<Errno> CheckPinAsync(KernelTask task, ulong iova);
+    /// <param name="protection">What the device does with it.</param>
+    internal abstract ValueTask<Errno> CheckPinAsync(KernelTask task, ulong iova, MapProtection protection);
+
+    /// <summary>The mapping that has an address; null for a hole. Called under <see cref="Lock"/>.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">The address.</param>
+    internal abstract ValueTask<Mapping?> FindAsync(KernelTask task, ulong iova);
 }
 
 /// <summary>Whether a device may write where it reads.</summary>
@@ -34,7 +46,8 @@ public enum MapProtection
 /// <param name="Iova">First address.</param>
 /// <param name="Length">Number of bytes.</param>
 /// <param name="Protection">What a device may do.</param>
-public sealed record Mapping(ulong Iova, ulong Length, MapProtection Protection)
+/// <param name="Address">Where the process has the memory; null while it has said that this is no more valid.</param>
+public sealed record Mapping(ulong Iova, ulong Length, MapProtection Protection, ulong? Address)
 {
     private const ulong PageMask = 0xfff;
 

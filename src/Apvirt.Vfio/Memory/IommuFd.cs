@@ -18,14 +18,22 @@ public sealed class IommuFd
     public Ioas Compatible { get; }
 
     /// <summary>Opens it.</summary>
-    public IommuFd() => Compatible = Allocate();
+    /// <param name="memory">The memory of the process; null if nothing is ever copied from or to it.</param>
+    public IommuFd(UserMemory? memory = null)
+    {
+        Memory = memory;
+        Compatible = Allocate();
+    }
+
+    /// <summary>The memory of the process.</summary>
+    internal UserMemory? Memory { get; }
 
     /// <summary>Makes an address space.</summary>
     public Ioas Allocate()
     {
         lock (_gate)
         {
-            Ioas space = new(_next++);
+            Ioas space = new(_next++, Memory);
             _spaces.Add(space.Id, space);
             return space;
         }
@@ -42,7 +50,8 @@ public sealed class IommuFd
 
 /// <summary>An address space of an iommufd.</summary>
 /// <param name="id">Its number.</param>
-public sealed class Ioas(int id)
+/// <param name="memory">The memory of the process.</param>
+public sealed class Ioas(int id, UserMemory? memory = null)
 {
     internal static readonly LockClass IovaClass = new("iova_rwsem", LockKind.RwSemaphore);
 
@@ -56,18 +65,22 @@ public sealed class Ioas(int id)
     /// <summary>Its number.</summary>
     public int Id => id;
 
+    /// <summary>The memory of the process.</summary>
+    internal UserMemory? Memory => memory;
+
     /// <summary>Maps a range.</summary>
     /// <param name="task">The task.</param>
     /// <param name="iova">First address, of a page.</param>
     /// <param name="length">Number of bytes, whole pages.</param>
     /// <param name="protection">What a device may do.</param>
+    /// <param name="address">Where the process has the memory; where the device sees it if null.</param>
     /// <returns>EINVAL for a range that is none, EEXIST if a part is mapped.</returns>
-    public async ValueTask<Errno> MapAsync(KernelTask task, ulong iova, ulong length, MapProtection protection)
+    public async ValueTask<Errno> MapAsync(KernelTask task, ulong iova, ulong length, MapProtection protection, ulong? address = null)
     {
         if (!Mapping.IsRange(iova, length))
             return Errno.EINVAL;
         await Lock.LockWriteAsync(task);
-        Errno error = new Mapping(iova, length, protection).AddTo(_mappings.Change(task, this, VfioGuards.Areas));
+        Errno error = new Mapping(iova, length, protection, address ?? iova).AddTo(_mappings.Change(task, this, VfioGuards.Areas));
         Lock.UnlockWrite(task);
         return error;
     }
@@ -101,12 +114,20 @@ public sealed class Ioas(int id)
         return Errno.Ok;
     }
 
-    internal async ValueTask<Errno> CheckAsync(KernelTask task, ulong iova)
+    internal async ValueTask<Mapping?> FindAsync(KernelTask task, ulong iova)
+    {
+        await Lock.LockReadAsync(task);
+        Mapping? found = _mappings.Read(task, this, VfioGuards.Areas).Find(mapping => mapping.Has(iova));
+        Lock.UnlockRead(task);
+        return found;
+    }
+
+    internal async ValueTask<Errno> CheckAsync(KernelTask task, ulong iova, MapProtection protection)
     {
         await Lock.LockReadAsync(task);
         Errno error = _leaving.Read(task, this, VfioGuards.Areas).Exists(mapping => mapping.Has(iova)) ? Errno.EINVAL
             : _mappings.Read(task, this, VfioGuards.Areas).Find(mapping => mapping.Has(iova)) is not { } mapping ? Errno.ENOENT
-            : mapping.Protection.HasFlag(MapProtection.Write) ? Errno.Ok
+            : mapping.Protection.HasFlag(protection) ? Errno.Ok
             : Errno.EPERM;
         Lock.UnlockRead(task);
         return error;
@@ -143,10 +164,17 @@ public sealed class IoasAccess : DmaSpace
 
     internal VfioDevice Device { get; }
 
-    internal override async ValueTask<Errno> CheckPinAsync(KernelTask task, ulong iova) =>
-        _isChanging.Read(task, this, VfioGuards.Access) || _space.Read(task, this, VfioGuards.Access) is not { } space
-            ? Errno.ENOENT
-            : await space.CheckAsync(task, iova);
+    /// <inheritdoc/>
+    internal override UserMemory? Memory => Space?.Memory;
+
+    internal override async ValueTask<Errno> CheckPinAsync(KernelTask task, ulong iova, MapProtection protection) =>
+        ReadSpace(task) is { } space ? await space.CheckAsync(task, iova, protection) : Errno.ENOENT;
+
+    internal override async ValueTask<Mapping?> FindAsync(KernelTask task, ulong iova) =>
+        ReadSpace(task) is { } space ? await space.FindAsync(task, iova) : null;
+
+    // None while it is being changed.
+    private Ioas? ReadSpace(KernelTask task) => _isChanging.Read(task, this, VfioGuards.Access) ? null : _space.Read(task, this, VfioGuards.Access);
 
     /// <summary>Changes the address space: nothing can be pinned meanwhile, and what was is unpinned.</summary>
     /// <param name="task">The task.</param>

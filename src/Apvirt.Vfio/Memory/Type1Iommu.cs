@@ -15,6 +15,9 @@ public sealed class Type1Iommu : DmaSpace
     internal static readonly LockClass ListClass = new("device_list_lock", LockKind.Mutex);
     private const int RoundsMax = 10;
 
+    // As many addresses as a page holds. The specification does not say what "too big" is.
+    private const int PinsAtOnce = 512;
+
     private readonly Profile _profile;
 
     // iommu->lock, L20. Guards _mappings.
@@ -25,14 +28,21 @@ public sealed class Type1Iommu : DmaSpace
 
     private Guarded<List<VfioDevice>> _listeners = new([]);
 
-    internal Type1Iommu(int version, Profile profile) : base(IommuClass)
+    internal Type1Iommu(int version, Profile profile, UserMemory? memory) : base(IommuClass)
     {
         Version = version;
+        Memory = memory;
         _profile = profile;
     }
 
     /// <summary>1, or 2 in which a mapping goes as a whole.</summary>
     public int Version { get; }
+
+    /// <inheritdoc/>
+    internal override UserMemory? Memory { get; }
+
+    /// <inheritdoc/>
+    internal override int PinsMax => PinsAtOnce;
 
     /// <summary>The mappings, for observers.</summary>
     public IReadOnlyList<Mapping> Mappings => _mappings.Peek;
@@ -42,13 +52,14 @@ public sealed class Type1Iommu : DmaSpace
     /// <param name="iova">First address, of a page.</param>
     /// <param name="length">Number of bytes, whole pages.</param>
     /// <param name="protection">What a device may do.</param>
+    /// <param name="address">Where the process has the memory; where the device sees it if null.</param>
     /// <returns>EINVAL for a range that is none or nothing to be done with it, EEXIST if a part is mapped.</returns>
-    public async ValueTask<Errno> MapAsync(KernelTask task, ulong iova, ulong length, MapProtection protection)
+    public async ValueTask<Errno> MapAsync(KernelTask task, ulong iova, ulong length, MapProtection protection, ulong? address = null)
     {
         if (!Mapping.IsRange(iova, length) || protection == MapProtection.None)
             return Errno.EINVAL;
         await Lock.LockAsync(task);
-        Errno error = new Mapping(iova, length, protection).AddTo(_mappings.Change(task, this, VfioGuards.Mappings));
+        Errno error = new Mapping(iova, length, protection, address ?? iova).AddTo(_mappings.Change(task, this, VfioGuards.Mappings));
         Lock.Unlock(task);
         return error;
     }
@@ -63,9 +74,7 @@ public sealed class Type1Iommu : DmaSpace
         if (!Mapping.IsRange(iova, length))
             return Errno.EINVAL;
         await Lock.LockAsync(task);
-        bool bisects = Version > 1 && _mappings.Read(task, this, VfioGuards.Mappings).Exists(
-            mapping => mapping.Meets(iova, length) && (mapping.Iova < iova || mapping.Last > iova + (length - 1)));
-        if (bisects)
+        if (Version > 1 && Bisects(task, iova, length))
         {
             Lock.Unlock(task);
             return Errno.EINVAL;
@@ -93,12 +102,58 @@ public sealed class Type1Iommu : DmaSpace
         return Errno.Ok;
     }
 
-    internal override ValueTask<Errno> CheckPinAsync(KernelTask task, ulong iova) => new(
-        Version == 1 ? Errno.EACCES
-        : _listeners.Read(task, this, VfioGuards.Listeners).Count == 0 ? Errno.EINVAL
-        : _mappings.Read(task, this, VfioGuards.Mappings).Find(mapping => mapping.Has(iova)) is not { } mapping ? Errno.EINVAL
-        : mapping.Protection.HasFlag(MapProtection.Write) ? Errno.Ok
-        : Errno.EPERM);
+    /// <summary>VFIO_DMA_UNMAP_FLAG_VADDR: the mappings in a range stay, but the process will have the memory elsewhere.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">First address, of a page.</param>
+    /// <param name="length">Number of bytes, whole pages.</param>
+    /// <returns>EINVAL for a range that is none, or that begins or ends within a mapping, or if a mapping is invalid already.</returns>
+    public async ValueTask<Errno> InvalidateAsync(KernelTask task, ulong iova, ulong length)
+    {
+        if (!Mapping.IsRange(iova, length))
+            return Errno.EINVAL;
+        await Lock.LockAsync(task);
+        List<Mapping> mappings = _mappings.Change(task, this, VfioGuards.Mappings);
+        bool isRefused = Bisects(task, iova, length) || mappings.Exists(mapping => mapping.Meets(iova, length) && mapping.Address is null);
+        for (int i = 0; i < mappings.Count && !isRefused; i++)
+            mappings[i] = mappings[i].Meets(iova, length) ? mappings[i] with { Address = null } : mappings[i];
+        Lock.Unlock(task);
+        return isRefused ? Errno.EINVAL : Errno.Ok;
+    }
+
+    /// <summary>VFIO_DMA_MAP_FLAG_VADDR: where the process has the memory of a mapping now.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">First address of the mapping.</param>
+    /// <param name="length">Its number of bytes.</param>
+    /// <param name="address">Where the memory is.</param>
+    /// <returns>EINVAL if there is no such mapping, or it is valid.</returns>
+    public async ValueTask<Errno> UpdateAsync(KernelTask task, ulong iova, ulong length, ulong address)
+    {
+        await Lock.LockAsync(task);
+        List<Mapping> mappings = _mappings.Change(task, this, VfioGuards.Mappings);
+        int found = mappings.FindIndex(mapping => mapping.Iova == iova && mapping.Length == length && mapping.Address is null);
+        if (found >= 0)
+            mappings[found] = mappings[found] with { Address = address };
+        Lock.Unlock(task);
+        return found < 0 ? Errno.EINVAL : Errno.Ok;
+    }
+
+    internal override ValueTask<Errno> CheckPinAsync(KernelTask task, ulong iova, MapProtection protection)
+    {
+        List<Mapping> mappings = _mappings.Read(task, this, VfioGuards.Mappings);
+        return new(
+            Version == 1 ? Errno.EACCES
+            : mappings.Exists(mapping => mapping.Address is null) ? Errno.EBUSY
+            : _listeners.Read(task, this, VfioGuards.Listeners).Count == 0 ? Errno.EINVAL
+            : mappings.Find(mapping => mapping.Has(iova)) is not { } mapping ? Errno.EINVAL
+            : mapping.Protection.HasFlag(protection) ? Errno.Ok
+            : Errno.EPERM);
+    }
+
+    internal override ValueTask<Mapping?> FindAsync(KernelTask task, ulong iova) =>
+        new(_mappings.Read(task, this, VfioGuards.Mappings).Find(mapping => mapping.Has(iova)));
+
+    private bool Bisects(KernelTask task, ulong iova, ulong length) => _mappings.Read(task, this, VfioGuards.Mappings).Exists(
+        mapping => mapping.Meets(iova, length) && (mapping.Iova < iova || mapping.Last > iova + (length - 1)));
 
     internal async ValueTask AddListenerAsync(KernelTask task, VfioDevice device)
     {

@@ -42,10 +42,11 @@ public sealed class VfioApMdevDriver : MdevDriver
         return Errno.Ok;
     }
 
-    private ValueTask OfferAsync(KernelTask task, MatrixMdev mdev)
+    // An emulated device whose driver has the operations of iommufd is always registered.
+    private async ValueTask OfferAsync(KernelTask task, MatrixMdev mdev)
     {
         mdev.Vfio = new VfioDevice($"vfio_ap_mdev {mdev.Name}", mdev, _matrix.Groups.Create(mdev), mdev.Model.Log, mdev);
-        return mdev.Vfio.OfferAsync(task);
+        await mdev.Vfio.OfferAsync(task);
     }
 
     /// <inheritdoc/>

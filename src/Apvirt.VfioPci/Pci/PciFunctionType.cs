@@ -35,6 +35,9 @@ public sealed record PciFunctionType(
 /// <param name="Type">What it is.</param>
 public sealed record PciFunctionSetup(uint Fid, PciFunctionType Type)
 {
+    /// <summary>The most characters of <see cref="Utility"/>.</summary>
+    public const int UtilityMax = 64;
+
     /// <summary>User-defined identifier, 1 to 65535; 0 for none. It is the PCI domain if every function has one of its own.</summary>
     public int Uid { get; init; }
 
@@ -52,6 +55,9 @@ public sealed record PciFunctionSetup(uint Fid, PciFunctionType Type)
 
     /// <summary>Four segments of the path inside the machine, the first in the highest byte.</summary>
     public uint InternalPath { get; init; }
+
+    /// <summary>The utility string, at most 64 characters, which the firmware has for some functions; null for none.</summary>
+    public string? Utility { get; init; }
 
     /// <summary>The most interrupts that it has.</summary>
     public int InterruptsMax { get; init; } = 256;

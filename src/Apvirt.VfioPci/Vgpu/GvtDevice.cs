@@ -4,6 +4,7 @@ using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
+using Apvirt.Vfio.Memory;
 
 namespace Apvirt.VfioPci.Vgpu;
 
@@ -16,6 +17,9 @@ namespace Apvirt.VfioPci.Vgpu;
 /// <param name="adapter">The adapter.</param>
 public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
 {
+    private const ulong PageBytes = 0x1000;
+    private const ulong PageMask = PageBytes - 1;
+
     internal static readonly LockClass CacheClass = new("vgpu cache_lock", LockKind.Mutex);
 
     // vgpu cache_lock, L32. Guards _cache and _isActive.
@@ -26,9 +30,6 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
 
     /// <summary>The registered device; to be set before it is offered.</summary>
     public VfioDevice Device { get; set; } = null!;
-
-    /// <summary>The VM whose address space opens the device; the opener's own if it is the device's.</summary>
-    public VirtualMachine? OpenerMachine { get; set; }
 
     /// <summary>The VM whose pages are tracked; it holds a reference. Null while closed.</summary>
     public VirtualMachine? Tracked { get; private set; }
@@ -46,7 +47,7 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
     public async ValueTask<Errno> OpenDeviceAsync(KernelTask task)
     {
         VirtualMachine? machine = Device.Kvm;
-        if (machine is null || (OpenerMachine is not null && OpenerMachine != machine))
+        if (machine is null || machine.AddressSpace != task.AddressSpace)
             return Errno.ESRCH;
         Tracked = machine;
         Errno error = await adapter.AttachAsync(task, this, machine);
@@ -73,21 +74,45 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
         tracked.Put(task);
     }
 
-    /// <summary>The guest's driver uses a page: it is pinned and remembered.</summary>
+    /// <summary>The guest's driver uses pages: they are pinned and remembered.</summary>
     /// <param name="task">The task.</param>
-    /// <param name="iova">An address in the page.</param>
+    /// <param name="iova">An address in the first page.</param>
+    /// <param name="pages">Number of pages, all or none; those that are remembered stay as they are.</param>
     /// <returns>EINVAL while the device is closed, else what pinning answers.</returns>
-    public async ValueTask<Errno> MapPageAsync(KernelTask task, ulong iova)
+    public async ValueTask<Errno> MapPagesAsync(KernelTask task, ulong iova, int pages = 1)
     {
+        ulong first = iova & ~PageMask;
         await CacheLock.LockAsync(task);
-        Errno error = !_isActive.Read(task, this, GvtGuards.Cache) ? Errno.EINVAL
-            : _cache.Read(task, this, GvtGuards.Cache).Contains(iova) ? Errno.Ok
-            : await Device.Pins.PinAsync(task, iova);
-        if (error == Errno.Ok)
-            _cache.Change(task, this, GvtGuards.Cache).Add(iova);
+        Errno error = _isActive.Read(task, this, GvtGuards.Cache) ? Errno.Ok : Errno.EINVAL;
+        HashSet<ulong> cache = _cache.Read(task, this, GvtGuards.Cache);
+        if (error == Errno.Ok && (pages != 1 || !cache.Contains(first)))
+            (error, _) = await Device.Pins.PinAsync(task, first, pages, MapProtection.Read | MapProtection.Write);
+        else
+            pages = 0;
+        for (int page = 0; page < pages && error == Errno.Ok; page++)
+        {
+            ulong address = first + ((ulong)page * PageBytes);
+            // One pin for each that is remembered.
+            if (!_cache.Change(task, this, GvtGuards.Cache).Add(address))
+                await Device.Pins.UnpinAsync(task, address);
+        }
         CacheLock.Unlock(task);
         return error;
     }
+
+    /// <summary>The device reads what the guest has written, a command for example.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">First address.</param>
+    /// <param name="into">Where to put the bytes.</param>
+    /// <returns>As <see cref="PinnedPages.ReadAsync"/>.</returns>
+    public ValueTask<Errno> ReadAsync(KernelTask task, ulong iova, Memory<byte> into) => Device.Pins.ReadAsync(task, iova, into);
+
+    /// <summary>The device writes for the guest to read.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="iova">First address.</param>
+    /// <param name="data">The bytes.</param>
+    /// <returns>As <see cref="PinnedPages.WriteAsync"/>.</returns>
+    public ValueTask<Errno> WriteAsync(KernelTask task, ulong iova, ReadOnlyMemory<byte> data) => Device.Pins.WriteAsync(task, iova, data);
 
     /// <inheritdoc/>
     public ValueTask DmaUnmapAsync(KernelTask task, ulong iova, ulong length) => ForgetAsync(task, iova, length);

@@ -40,6 +40,9 @@ public sealed class VfioPciDevice(string name, ZpciFunction? function, KernelLog
     public Action<string>? Stepped { get; set; }
 
     /// <inheritdoc/>
+    public bool HasDmaUnmap => false;
+
+    /// <inheritdoc/>
     public VirtualMachine? HeldMachine => function?.Machine;
 
     /// <inheritdoc/>

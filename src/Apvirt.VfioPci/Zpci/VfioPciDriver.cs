@@ -35,7 +35,9 @@ public sealed class VfioPciDriver : PciDriver
         VfioPciDevice vfio = new(function.Name, function.Function, function.Model.Log, _hasHooks);
         vfio.Device = new VfioDevice(function.Name, vfio, function.Group, function.Model.Log, function);
         function.Vfio = vfio;
-        await vfio.Device.OfferAsync(task);
-        return Errno.Ok;
+        Errno error = await vfio.Device.OfferAsync(task);
+        if (error != Errno.Ok)
+            function.Vfio = null;
+        return error;
     }
 }
