@@ -207,13 +207,77 @@ public sealed class PciBusTests
     }
 
     [Fact]
+    public void A_vgpu_uses_the_memory_of_its_guest()
+    {
+        _h.CreateVgpu();
+        string Vgpu(string op, string rest) => _h.Run($$"""{"op":"vgpu.{{op}}","mdev":"{{PciHost.Vgpu}}"{{rest}}}""");
+        Assert.Equal("\"result\":\"EINVAL\"", Vgpu("map", ",\"iova\":\"0x0\""));
+        Assert.Equal("\"result\":\"ok\"", _h.Run($$"""{"op":"guest.start","guest":"g","device":"{{PciHost.Vgpu}}","mem":4194304}"""));
+        Assert.Equal("\"result\":\"ok\"", Vgpu("map", ",\"iova\":\"0x3000\",\"pages\":4"));
+        Assert.Equal("\"guest\":\"g\",\"pages\":4", Vgpu("state", ""));
+        // What is used already keeps its one pin.
+        Assert.Equal("\"result\":\"ok\"", Vgpu("map", ",\"iova\":\"0x5000\",\"pages\":3"));
+        Assert.Equal("\"result\":\"EINVAL\"", Vgpu("map", ",\"iova\":\"0x3fe000\",\"pages\":3"));
+        Assert.Equal("\"result\":\"E2BIG\"", Vgpu("map", ",\"iova\":\"0x0\",\"pages\":513"));
+        Assert.Equal(5, _h.Host.Guests.Find("g")!.PinCount);
+        Assert.Equal("\"result\":\"ok\"", _h.Run("""{"op":"guest.write","guest":"g","address":"0xffe","data":"command"}"""));
+        Assert.Equal("\"value\":\"command\"", Vgpu("read", ",\"iova\":\"0xffe\",\"bytes\":7"));
+        Assert.Equal("\"result\":\"ok\"", Vgpu("write", ",\"iova\":\"0x1000\",\"data\":\"X\""));
+        Assert.Equal("\"value\":\"coXmand\"", Vgpu("read", ",\"iova\":\"0xffe\",\"bytes\":7"));
+        Assert.Equal("\"result\":\"EINVAL\"", Vgpu("read", ",\"iova\":\"0x3fffff\",\"bytes\":2"));
+        Assert.Equal("\"result\":\"EFAULT\"", _h.Run("""{"op":"guest.write","guest":"g","address":"0x400000","data":"x"}"""));
+        Assert.Equal("\"result\":\"EBUSY\"", _h.Run("""{"op":"container.invalidate","guest":"g","iova":"0x0","length":"0x400000"}"""));
+        Assert.Equal("\"result\":\"ok\"", _h.Run("""{"op":"container.map","guest":"g","iova":"0x400000","length":"0x1000","write":false,"address":"0x1000"}"""));
+        Assert.Equal("\"value\":\"Xm\"", Vgpu("read", ",\"iova\":\"0x400000\",\"bytes\":2"));
+        Assert.Equal("\"result\":\"EPERM\"", Vgpu("write", ",\"iova\":\"0x400000\",\"data\":\"x\""));
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        Assert.Equal("\"result\":\"EINVAL\"", Vgpu("read", ",\"iova\":\"0x0\",\"bytes\":1"));
+        _h.AssertClean();
+    }
+
+    [Fact]
+    public void Memory_of_a_guest_with_functions_only_can_move()
+    {
+        Assert.Equal("\"result\":\"ok\"", _h.Run($$"""{"op":"guest.start","guest":"g","device":"{{PciHost.Roce}}","mem":4194304}"""));
+        Assert.Equal("\"result\":\"EINVAL\"", _h.Run("""{"op":"container.update","guest":"g","iova":"0x0","length":"0x400000","address":"0x0"}"""));
+        Assert.Equal("\"result\":\"ok\"", _h.Run("""{"op":"container.invalidate","guest":"g","iova":"0x0","length":"0x400000"}"""));
+        Assert.Equal("\"result\":\"ok\"", _h.Run("""{"op":"container.update","guest":"g","iova":"0x0","length":"0x400000","address":"0x0"}"""));
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        _h.AssertClean();
+    }
+
+    [Fact]
+    public void M088_a_vgpu_is_not_opened_with_the_VM_of_another_process()
+    {
+        _h.CreateVgpu();
+        Assert.Equal("\"result\":\"ok\"", _h.Run("""{"op":"guest.create","guest":"g"}"""));
+        Assert.Equal("\"result\":\"ok\"", _h.Run("""{"op":"guest.create","guest":"h"}"""));
+        Assert.Equal("\"result\":\"ok\"", _h.Run($$"""{"op":"kvm.file_add","guest":"h","mdev":"{{PciHost.Vgpu}}"}"""));
+        Assert.Equal("\"result\":\"ESRCH\"", _h.Run($$"""{"op":"guest.start","guest":"g","device":"{{PciHost.Vgpu}}","kvm":false}"""));
+        Assert.Equal("\"result\":\"ok\"", _h.Run($$"""{"op":"guest.start","guest":"h","device":"{{PciHost.Vgpu}}","kvm":false}"""));
+        Assert.Equal(Errno.Ok, _h.Stop("h"));
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        _h.AssertClean();
+    }
+
+    [Fact]
+    public void A_utility_string_is_told_where_there_is_one()
+    {
+        Assert.EndsWith($",\"noi\":256,\"util\":\"{PciHost.Utility}\"", _h.Run("""{"op":"zpci.info","device":"1000:00:00.0"}"""), StringComparison.Ordinal);
+        Assert.Equal(Errno.Ok, _h.Write($"{Devices}{PciHost.Disk}/driver_override", "vfio-pci"));
+        Assert.Equal(Errno.Ok, _h.Write("/sys/bus/pci/drivers/nvme/unbind", PciHost.Disk));
+        Assert.Equal(Errno.Ok, _h.Write("/sys/bus/pci/drivers_probe", PciHost.Disk));
+        Assert.EndsWith(",\"noi\":256", _h.Run("""{"op":"zpci.info","device":"1001:00:00.0"}"""), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void User_space_forwards_interrupts_by_the_handle_that_the_device_tells_after_the_open()
     {
         string before = _h.Run("""{"op":"zpci.info","device":"1000:00:00.0"}""");
         Assert.Equal(Errno.Ok, _h.Start("g", PciHost.Roce));
         string after = _h.Run("""{"op":"zpci.info","device":"1000:00:00.0"}""");
         Assert.NotEqual(before, after);
-        Assert.EndsWith(",\"pchid\":448,\"vfn\":3,\"pft\":10,\"gid\":2,\"noi\":256", after, StringComparison.Ordinal);
+        Assert.EndsWith(",\"pchid\":448,\"vfn\":3,\"pft\":10,\"gid\":2,\"noi\":256,\"util\":\"port 1 of a RoCE Express 2\"", after, StringComparison.Ordinal);
         string Forward(string info) => _h.Run($$"""{"op":"zpci.reg_aen","guest":"g","handle":"{{info.Split('"')[3]}}","aibv":"0x3000","isc":4,"noi":16}""");
         Assert.Equal("\"result\":\"ENODEV\"", Forward(before));
         Assert.Equal("\"result\":\"ok\"", Forward(after));

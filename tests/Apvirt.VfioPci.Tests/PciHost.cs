@@ -20,6 +20,7 @@ internal sealed class PciHost
 {
     internal const string Roce = "1000:00:00.0";
     internal const string Disk = "1001:00:00.0";
+    internal const string Utility = "port 1 of a RoCE Express 2";
     internal const string Gpu = "2000:00:00.0";
     internal const string Mdev = "62177883-f1bb-47f0-914d-32a22e3a8804";
     internal const string Vgpu = "6e5ae7a4-9ee2-4d1e-8b12-7f2f9d3c0001";
@@ -27,7 +28,7 @@ internal sealed class PciHost
 
     internal static IReadOnlyList<PciFunctionSetup> Usual { get; } =
     [
-        new PciFunctionSetup(0x104, PciFunctionType.Find("roce")!) { Uid = 0x1000, Pchid = 0x1c0, Vfn = 3, Pfgid = 2, IsForGuests = true, InternalPath = 0x01020304 },
+        new PciFunctionSetup(0x104, PciFunctionType.Find("roce")!) { Uid = 0x1000, Pchid = 0x1c0, Vfn = 3, Pfgid = 2, IsForGuests = true, InternalPath = 0x01020304, Utility = Utility },
         new PciFunctionSetup(0x108, PciFunctionType.Find("nvme")!) { Uid = 0x1001 },
         new PciFunctionSetup(0x200, PciFunctionType.Find("gpu")!) { Uid = 0x2000 },
     ];

@@ -53,13 +53,20 @@ internal sealed class VfioFuzzOperations(SplitMix random, IReadOnlyList<string> 
         11 => Chance(3)
             ? $$"""{"op":"kvm.file_{{(Chance(2) ? "add" : "del")}}",{{Guest()}},"device":"{{Device()}}"}"""
             : $$"""{"op":"kvm.file_{{(Chance(3) ? "del" : "add")}}",{{OpenFile()}}}""",
-        12 => $$"""{"op":"{{(Chance(3) ? "ioas" : "container")}}.{{(Chance(2) ? "unmap" : "map")}}",{{Guest()}},"iova":"0x0","length":"0x{{(Chance(2) ? 4UL << 30 : 0x4000):x}}"}""",
+        12 => Chance(6)
+            ? $$"""{"op":"container.{{(Chance(2) ? "invalidate" : "update")}}",{{Guest()}},"iova":"0x0","length":"0x{{4UL << 30:x}}","address":"0x0"}"""
+            : $$"""{"op":"{{(Chance(3) ? "ioas" : "container")}}.{{(Chance(2) ? "unmap" : "map")}}",{{Guest()}},"iova":"0x0","length":"0x{{(Chance(2) ? 4UL << 30 : 0x4000):x}}"}""",
         13 or 14 => $$"""{"op":"zpci.reg_aen",{{Guest()}},"device":"{{Of(Vfio)}}","aibv":"0x{{(1 + _random.Below(4)) << 12:x}}","isc":{{_random.Below(8)}},"noi":{{_random.Below(99)}}{{(Chance(2) ? ",\"aisb\":\"0x6008\"" : "")}}}""",
         15 => $$"""{"op":"zpci.dereg_aen",{{Guest()}},"device":"{{Of(Vfio)}}"}""",
         16 => $$"""{"op":"zpci.interrupt","device":"{{Of(Vfio)}}"}""",
         17 => $$"""{"op":"zpci.fault","device":"{{Of(Vfio)}}","step":"{{Of(Steps)}}"}""",
         18 => Chance(3) ? Write($"/sys/devices/pci2000:00/{Gpu}/{Of(Vgpus)}/remove", "1") : Write($"/sys/bus/pci/devices/{Gpu}/mdev_supported_types/i915-GVTg_V5_4/create", Of(Vgpus)),
-        19 => $$"""{"op":"vgpu.map","mdev":"{{Of(Vgpus)}}","iova":"0x{{_random.Below(6) << 12:x}}"}""",
+        19 => _random.Below(8) switch
+        {
+            0 => $$"""{"op":"vgpu.read",{{VgpuPage()}},"bytes":5000}""",
+            1 => $$"""{"op":"vgpu.write",{{VgpuPage()}},"data":"command"}""",
+            _ => $$"""{"op":"vgpu.map",{{VgpuPage()}},"pages":{{1 + _random.Below(3)}}}""",
+        },
         20 => $$"""{"op":"guest.pv",{{Guest()}},"command":"{{Of(Commands)}}"{{(Chance(6) ? ",\"interrupted\":true" : "")}}}""",
         21 => Chance(3) ? $$"""{"op":"uv.fault","call":"{{Of(Calls)}}","error":"EIO"}""" : $$"""{"op":"guest.share",{{Guest()}},"address":"0x{{(1 + _random.Below(4)) << 12:x}}","shared":{{(Chance(3) ? "false" : "true")}}}""",
         22 or 23 => $$"""{"op":"queue.interrupt","apqn":"{{queue()}}"}""",
@@ -68,6 +75,8 @@ internal sealed class VfioFuzzOperations(SplitMix random, IReadOnlyList<string> 
             : Chance(2) ? Write($"/sys/bus/pci/drivers/vfio-pci/{(Chance(3) ? "unbind" : "bind")}", Of(Vfio))
             : Write("/sys/bus/pci/rescan", "1"),
     };
+
+    private string VgpuPage() => $"\"mdev\":\"{Of(Vgpus)}\",\"iova\":\"0x{_random.Below(6) << 12:x}\"";
 
     private string Device() => _random.Below(4) switch
     {

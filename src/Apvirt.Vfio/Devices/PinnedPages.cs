@@ -66,14 +66,8 @@ public sealed class PinnedPages(string name, bool hasDmaUnmap, KernelLog log)
         ulong first = iova >> PageShift;
         Errno error = Errno.Ok;
         int pinned = 0;
-        while (pinned < count && error == Errno.Ok)
-        {
-            error = await space.CheckPinAsync(task, (first + (ulong)pinned) << PageShift, protection);
-            if (error != Errno.Ok)
-                break;
-            Add(task, first + (ulong)pinned, 1);
-            pinned++;
-        }
+        while (pinned < count && (error = await space.CheckPinAsync(task, (first + (ulong)pinned) << PageShift, protection)) == Errno.Ok)
+            Add(task, first + (ulong)pinned++, 1);
         while (error != Errno.Ok && pinned > 0)
             Add(task, first + (ulong)--pinned, -1);
         space.Lock.Unlock(task);

@@ -34,6 +34,7 @@ public sealed class HostDescriptionTests
 
     [Theory]
     [InlineData("three-guests.yaml")]
+    [InlineData("three-consumers.yaml")]
     [InlineData("minimal.yaml")]
     [InlineData("large.yaml")]
     public void Examples_come_up_and_a_snapshot_describes_the_same_host(string example)
@@ -50,6 +51,7 @@ public sealed class HostDescriptionTests
         Assert.Equal(description.Adapters.Select(a => a.Type), again!.Adapters.Select(a => a.Type));
         Assert.Equal(description.Domains, again.Domains);
         Assert.Equal(description.Mdevs, again.Mdevs);
+        Assert.Equal(description.PciFunctions, again.PciFunctions);
         Assert.Equivalent(description.Guests.OrderBy(g => g.Name, StringComparer.Ordinal), again.Guests, strict: true);
     }
 
@@ -131,6 +133,7 @@ public sealed class HostDescriptionTests
     [InlineData("adapters: []\ndomains: 1\nguests:\n  - name: g\n  - name: g", "host.yaml:5:11: guest \"g\" is described twice; the first time in line 4")]
     [InlineData("adapters: []\ndomains: 1\nmdevs:\n  - uuid: x", "host.yaml:4:11: uuid: \"x\" is not a UUID")]
     [InlineData("adapters:\n  - id: 5\n    type: CEX8C\n  - id: 4-6\n    type: CEX8C\ndomains: 1", "host.yaml:4:9: adapter 0x05 is described twice; the first time in line 2")]
+    [InlineData("adapters: []\ndomains: 1\npci:\n  - fid: 1\n    type: ism\n    util: 12345678901234567890123456789012345678901234567890123456789012345", "host.yaml:6:11: util: 65 characters; expected at most 64")]
     [InlineData("adapters: []\nadapters: []\ndomains: 1", "host.yaml:2:1: this is not YAML")]
     [InlineData("adapters: []\ndomains: 1\n---\na: 1", "host.yaml:4:1: a second document begins here")]
     public void Each_mistake_has_its_place(string text, string expected) =>
