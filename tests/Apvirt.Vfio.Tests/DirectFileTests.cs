@@ -20,6 +20,23 @@ public sealed class DirectFileTests
     private VfioDeviceFile Open() => _device.OpenDirectly(_s.Task).File!;
 
     [Fact]
+    public void User_space_that_cannot_be_told_its_address_space_is_detached()
+    {
+        VfioDeviceFile file = _device.OpenDirectly(_s.Task).File!;
+        IommuFd iommufd = new();
+        _s.Do(iommufd.Compatible.MapAsync(_s.Task, 0, 0x1000, MapProtection.Read | MapProtection.Write));
+        Assert.Equal(Errno.Ok, _s.Do(file.BindAsync(_s.Task, iommufd)));
+        _device.Inject(VfioOpenStep.TellSpace, Errno.EFAULT);
+        Assert.Equal(Errno.EFAULT, _s.Do(file.AttachAsync(_s.Task, iommufd.Compatible)));
+        Assert.Equal(Errno.ENOENT, _s.Do(_device.Pins.PinAsync(_s.Task, 0)));
+        Assert.Equal(Errno.Ok, _s.Do(file.AttachAsync(_s.Task, iommufd.Compatible)));
+        Assert.Equal(Errno.Ok, _s.Do(_device.Pins.PinAsync(_s.Task, 0)));
+        _s.Do(_device.Pins.UnpinAsync(_s.Task, 0));
+        _s.Close(file);
+        Assert.Empty(_s.Runtime.Checks!.Violations.ToArray());
+    }
+
+    [Fact]
     public void M094_until_it_is_bound_the_file_is_of_no_use()
     {
         VfioDeviceFile file = Open();

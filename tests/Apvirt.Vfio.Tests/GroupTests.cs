@@ -40,6 +40,37 @@ public sealed class GroupTests
     }
 
     [Fact]
+    public void A_device_without_an_IOMMU_is_opened_by_the_privileged_and_not_beside_others_in_an_iommufd()
+    {
+        VfioDevice free = _s.Add("free", GroupKind.NoIommu).Device;
+        IommuFd iommufd = new();
+        Assert.Equal(Errno.Ok, _s.Do(free.Group.OpenAsync(_s.Task)));
+        Assert.Equal(Errno.Ok, _s.Do(free.Group.SetContainerAsync(_s.Task, iommufd)));
+        Assert.False(iommufd.HasCompatible);
+        Assert.Equal(Errno.EPERM, _s.Do(free.Group.GetDeviceAsync(_s.Task, free.Name, isPrivileged: false)).Error);
+        VfioDeviceFile file = _s.Open(free);
+        _s.Close(file);
+        VfioGroup other = _s.Add("other").Device.Group;
+        Assert.Equal(Errno.Ok, _s.Do(other.OpenAsync(_s.Task)));
+        Assert.Equal(Errno.Ok, _s.Do(other.SetContainerAsync(_s.Task, iommufd)));
+        Assert.True(iommufd.HasCompatible);
+        Assert.Equal(Errno.EPERM, _s.TryOpen(free));
+        Assert.Equal((0, 0), (free.OpenCount, free.DriverOpens));
+    }
+
+    [Fact]
+    public void A_group_whose_last_device_is_gone_takes_no_container()
+    {
+        VfioDevice device = _s.Add("device").Device;
+        VfioGroup group = device.Group;
+        Assert.Equal(Errno.Ok, _s.Do(group.OpenAsync(_s.Task)));
+        _s.Do(device.UnregisterAsync(_s.Task));
+        Assert.Equal(Errno.ENODEV, _s.Do(group.SetContainerAsync(_s.Task, new VfioContainer(_s.Profile))));
+        Assert.Equal(Errno.ENODEV, _s.Do(group.SetContainerAsync(_s.Task, new IommuFd())));
+        Assert.Equal(Errno.EBADF, _s.Do(group.SetContainerAsync(_s.Task, null)));
+    }
+
+    [Fact]
     public void The_status_of_a_group_tells_whether_it_can_be_used_and_has_a_container()
     {
         VfioDevice device = _s.Add("device", GroupKind.Physical).Device;

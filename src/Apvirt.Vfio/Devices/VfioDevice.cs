@@ -174,11 +174,11 @@ public sealed class VfioDevice
     }
 
     /// <summary>Opens the device through its group, which has a registration for it.</summary>
-    internal async ValueTask<(Errno Error, VfioDeviceFile? File)> OpenInGroupAsync(KernelTask task)
+    internal async ValueTask<(Errno Error, VfioDeviceFile? File)> OpenInGroupAsync(KernelTask task, bool isPrivileged)
     {
         _unused.Duty!.Begin(task);
         await Group.Lock.LockAsync(task);
-        Errno error = await OpenLockedAsync(task);
+        Errno error = await OpenLockedAsync(task, isPrivileged);
         Group.Lock.Unlock(task);
         if (error != Errno.Ok)
             Unregister(task);
@@ -186,7 +186,7 @@ public sealed class VfioDevice
         return error == Errno.Ok ? (error, new VfioDeviceFile(this, Group) { IsGranted = true }) : (error, null);
     }
 
-    private async ValueTask<Errno> OpenLockedAsync(KernelTask task)
+    private async ValueTask<Errno> OpenLockedAsync(KernelTask task, bool isPrivileged)
     {
         GroupState group = Group.Read(task);
         if (group.Container is null && group.Iommufd is null)
@@ -194,8 +194,11 @@ public sealed class VfioDevice
         await SetLock.LockAsync(task);
         if (ReadOpens(task) == 0)
             _kvm.Write(task, this, VfioGuards.Opens, Group.TryGetKvm(task));
-        Errno error = await AddUserAsync(task, group.Iommufd, throughGroup: true);
-        if (error == Errno.Ok && group.Iommufd is not null && ReadOpens(task) == 1)
+        bool hasIommu = Group.Kind != GroupKind.NoIommu;
+        Errno error = group.Iommufd is not null && !hasIommu && (!isPrivileged || group.Iommufd.HasCompatible)
+            ? Errno.EPERM
+            : await AddUserAsync(task, group.Iommufd, throughGroup: true);
+        if (error == Errno.Ok && group.Iommufd is not null && hasIommu && ReadOpens(task) == 1)
         {
             error = Fails(VfioOpenStep.AttachSpace);
             if (error == Errno.Ok)
@@ -238,7 +241,13 @@ public sealed class VfioDevice
     internal async ValueTask<Errno> AttachAsync(KernelTask task, Ioas? space)
     {
         await SetLock.LockAsync(task);
-        Errno error = _use.Read(task, this, VfioGuards.Opens).Access is { } access ? await ChangeSpaceAsync(task, access, space) : Errno.EINVAL;
+        IoasAccess? access = _use.Read(task, this, VfioGuards.Opens).Access;
+        Errno error = access is null ? Errno.EINVAL : await ChangeSpaceAsync(task, access, space);
+        if (error == Errno.Ok && space is not null && Fails(VfioOpenStep.TellSpace) is var untold && untold != Errno.Ok)
+        {
+            await ChangeSpaceAsync(task, access!, null);
+            error = untold;
+        }
         SetLock.Unlock(task);
         return error;
     }

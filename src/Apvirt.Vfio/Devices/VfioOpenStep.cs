@@ -15,4 +15,6 @@ public enum VfioOpenStep
     AttachSpace,
     /// <summary>Telling user space the number of a bound device.</summary>
     TellUser,
+    /// <summary>Telling user space the number of the address space that a bound device was attached to.</summary>
+    TellSpace,
 }

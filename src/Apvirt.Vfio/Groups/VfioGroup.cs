@@ -195,6 +195,9 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
         GroupState state = Read(task);
         if (state.Container is not null || state.Iommufd is not null)
             return Errno.EINVAL;
+        // Its last driver has left; only the file is still open.
+        if (_drivers == 0)
+            return Errno.ENODEV;
         switch (file)
         {
             case VfioContainer container:
@@ -203,6 +206,8 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
                     Write(task, Read(task) with { Container = container, ContainerUsers = 1 });
                 return error;
             case IommuFd iommufd:
+                if (Kind != GroupKind.NoIommu)
+                    _ = iommufd.Compatible;
                 Write(task, state with { Iommufd = iommufd });
                 return Errno.Ok;
             default:
@@ -247,15 +252,19 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     /// <summary>VFIO_GROUP_GET_DEVICE_FD: opens a device of the group.</summary>
     /// <param name="task">The task.</param>
     /// <param name="name">Name of the device.</param>
-    /// <returns>ENODEV if there is none or it is going, else what opening it answers.</returns>
-    public async ValueTask<(Errno Error, VfioDeviceFile? File)> GetDeviceAsync(KernelTask task, string name)
+    /// <param name="isPrivileged">Whether the caller may use devices without an IOMMU.</param>
+    /// <returns>
+    /// ENODEV if there is none or it is going, EPERM for a device without an IOMMU and an iommufd if the caller is not privileged or
+    /// the iommufd has the address space of containers, else what opening it answers.
+    /// </returns>
+    public async ValueTask<(Errno Error, VfioDeviceFile? File)> GetDeviceAsync(KernelTask task, string name, bool isPrivileged = true)
     {
         await ListLock.LockAsync(task);
         VfioDevice? device = _devices.Read(task, this, VfioGuards.GroupDevices).Find(d => string.Equals(d.Name, name, StringComparison.Ordinal));
         if (device?.TryRegister(task) == false)
             device = null;
         ListLock.Unlock(task);
-        return device is null ? (Errno.ENODEV, null) : await device.OpenInGroupAsync(task);
+        return device is null ? (Errno.ENODEV, null) : await device.OpenInGroupAsync(task, isPrivileged);
     }
 
     /// <inheritdoc/>

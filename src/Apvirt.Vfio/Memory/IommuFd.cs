@@ -14,16 +14,17 @@ public sealed class IommuFd
     private readonly Dictionary<int, Ioas> _spaces = [];
     private int _next = 1;
 
-    /// <summary>The address space of groups that were made for containers; the first of the file.</summary>
-    public Ioas Compatible { get; }
+    private Ioas? _compatible;
+
+    /// <summary>The address space of groups that were made for containers; made when it is first asked for.</summary>
+    public Ioas Compatible => _compatible ??= Allocate();
+
+    /// <summary>Whether that address space was made: from then on devices without an IOMMU are not opened with the file.</summary>
+    public bool HasCompatible => _compatible is not null;
 
     /// <summary>Opens it.</summary>
     /// <param name="memory">The memory of the process; null if nothing is ever copied from or to it.</param>
-    public IommuFd(UserMemory? memory = null)
-    {
-        Memory = memory;
-        Compatible = Allocate();
-    }
+    public IommuFd(UserMemory? memory = null) => Memory = memory;
 
     /// <summary>The memory of the process.</summary>
     internal UserMemory? Memory { get; }
