@@ -1,6 +1,7 @@
 using Apvirt.Ap.Bus;
 using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
+using Apvirt.Kernel;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Vfio.Devices;
 using Apvirt.Vfio.Groups;
@@ -17,6 +18,9 @@ public sealed class PciSubsystem
     // Where functions do DMA: 4 TiB above the first 4 GiB.
     private const ulong DmaFirst = 0x1_0000_0000;
     private const ulong DmaLast = 0x400_ffff_ffff;
+
+    // The host's subclass for alerts of guests' interrupts.
+    private const int ForwardingSubclass = 5;
 
     private readonly Dictionary<Device, GvtAdapter> _adapters = [];
     private readonly Profile _profile;
@@ -89,7 +93,9 @@ public sealed class PciSubsystem
             if (isGraphics)
                 await mdevBus.RegisterDriverAsync(task, subsystem.VgpuDriver);
         }
-        VfioPciDriver driver = new(subsystem.Bus);
+        // KVM has its hooks if it could turn forwarding on.
+        Errno error = canInterpret ? await subsystem.Interrupts.EnableAsync(task, ForwardingSubclass) : Errno.Ok;
+        VfioPciDriver driver = new(subsystem.Bus, hasHooks: error == Errno.Ok);
         driver.AddLink("module", module);
         await subsystem.Bus.RegisterDriverAsync(task, driver);
         await subsystem.Bus.ScanAsync(task);

@@ -158,6 +158,35 @@ public sealed class ConsumerTests
     }
 
     [Fact]
+    public void A_vgpu_interrupts_its_guest_while_a_VM_has_it_and_by_an_eventfd_if_there_is_one()
+    {
+        GvtDevice vgpu = _s.AddVgpu("first", new GvtAdapter(Profile.Strict));
+        Eventfd eventfd = new();
+        Errno Set(Eventfd? trigger) => Get(() => vgpu.SetTriggerAsync(_s.Task, trigger));
+        Errno Interrupt() => Get(() => vgpu.InterruptAsync(_s.Task));
+        Assert.Equal((Errno.EINVAL, Errno.ESRCH), (Set(eventfd), Interrupt()));
+        VfioDeviceFile file = _s.Open(vgpu.Device).File!;
+        Assert.Equal(Errno.Ok, Interrupt());
+        Assert.Equal((Errno.Ok, Errno.Ok, 1L), (Set(eventfd), Interrupt(), eventfd.Count));
+        Assert.Equal((Errno.Ok, Errno.Ok, 1L), (Set(null), Interrupt(), eventfd.Count));
+        Set(eventfd);
+        _s.Close(file);
+        Assert.Equal(Errno.ESRCH, Interrupt());
+        // The next user has none of the last.
+        file = _s.Open(vgpu.Device).File!;
+        Assert.Equal((Errno.Ok, 1L), (Interrupt(), eventfd.Count));
+        _s.Close(file);
+        AssertClean();
+
+        Errno Get(Func<ValueTask<Errno>> operation)
+        {
+            Errno error = Errno.Ok;
+            _s.Do(async () => error = await operation());
+            return error;
+        }
+    }
+
+    [Fact]
     public void M088_M089_a_vgpu_needs_its_openers_vm_and_is_the_only_one_of_it()
     {
         GvtAdapter adapter = new(Profile.Strict);

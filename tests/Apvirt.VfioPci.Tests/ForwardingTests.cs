@@ -44,6 +44,35 @@ public sealed class ForwardingTests
     }
 
     [Fact]
+    public void Forwarding_is_turned_on_once_and_what_the_firmware_was_told_stays()
+    {
+        AdapterInterruptTable table = new();
+        Errno Enable(int subclass)
+        {
+            Errno error = Errno.Ok;
+            _s.Do(async () => error = await table.EnableAsync(_s.Task, subclass));
+            return error;
+        }
+        foreach ((ForwardingInitStep step, Errno expected, bool isRegistered) in ((ForwardingInitStep, Errno, bool)[])
+            [
+                (ForwardingInitStep.AllocateTable, Errno.ENOMEM, false), (ForwardingInitStep.AllocatePages, Errno.ENOMEM, false),
+                (ForwardingInitStep.SetControls, Errno.EIO, false), (ForwardingInitStep.EnableInterrupt, Errno.EIO, true),
+            ])
+        {
+            table.Inject(step);
+            Assert.Equal((expected, false, isRegistered), (Enable(5), table.IsEnabled, table.IsRegistered));
+        }
+        Assert.Equal(Errno.EINVAL, Enable(6));
+        Assert.Equal((Errno.Ok, true), (Enable(5), table.IsEnabled));
+        Assert.Equal(Errno.EPERM, Enable(5));
+        _s.Do(() => table.DisableAsync(_s.Task));
+        Assert.Equal((false, true), (table.IsEnabled, table.IsRegistered));
+        // The pages are there from the first time.
+        table.Inject(ForwardingInitStep.AllocatePages);
+        Assert.Equal(Errno.Ok, Enable(5));
+    }
+
+    [Fact]
     public void Interrupts_reach_the_guest_while_it_is_on()
     {
         Assert.Null(_s.Interrupts.Deliver(_s.Task, 0));

@@ -64,6 +64,7 @@ internal sealed class VfioFuzzOperations(SplitMix random, IReadOnlyList<string> 
         19 => _random.Below(8) switch
         {
             0 => $$"""{"op":"vgpu.read",{{VgpuPage()}},"bytes":5000}""",
+            2 => $$"""{"op":"vgpu.{{(Chance(2) ? "interrupt\"" : "trigger\",\"set\":true")}},"mdev":"{{Of(Vgpus)}}"}""",
             1 => $$"""{"op":"vgpu.write",{{VgpuPage()}},"data":"command"}""",
             _ => $$"""{"op":"vgpu.map",{{VgpuPage()}},"pages":{{1 + _random.Below(3)}}}""",
         },

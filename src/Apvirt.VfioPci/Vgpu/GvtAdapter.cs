@@ -67,7 +67,7 @@ public static class GvtGuards
     internal static GuardRule<GvtAdapter> Attached { get; } = new("gvt attached vGPUs", write: [new(GvtAdapter.GvtClass, gvt => gvt.Lock)]);
 
     /// <summary>The DMA mappings of a vGPU.</summary>
-    internal static GuardRule<GvtDevice> Cache { get; } = new("vgpu DMA cache", write: [new(GvtDevice.CacheClass, vgpu => vgpu.CacheLock)]);
+    internal static GuardRule<GvtDevice> Cache { get; } = new("vgpu DMA cache, active, msi trigger", write: [new(GvtDevice.CacheClass, vgpu => vgpu.CacheLock)]);
 
     /// <summary>All rules.</summary>
     public static IReadOnlyList<GuardRule> All { get; } = [Attached, Cache];

@@ -22,11 +22,12 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
 
     internal static readonly LockClass CacheClass = new("vgpu cache_lock", LockKind.Mutex);
 
-    // vgpu cache_lock, L32. Guards _cache and _isActive.
+    // vgpu cache_lock, L32. Guards _cache, _isActive and _trigger.
     internal KernelMutex CacheLock { get; } = new(CacheClass);
 
     private Guarded<HashSet<ulong>> _cache = new([]);
     private Guarded<bool> _isActive;
+    private Guarded<Eventfd?> _trigger;
 
     /// <summary>The registered device; to be set before it is offered.</summary>
     public VfioDevice Device { get; set; } = null!;
@@ -114,6 +115,34 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
     /// <returns>As <see cref="PinnedPages.WriteAsync"/>.</returns>
     public ValueTask<Errno> WriteAsync(KernelTask task, ulong iova, ReadOnlyMemory<byte> data) => Device.Pins.WriteAsync(task, iova, data);
 
+    /// <summary>VFIO_DEVICE_SET_IRQS: the eventfd by which the guest's interrupts are signalled; it goes with the last close.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="eventfd">The eventfd; null for none.</param>
+    /// <returns>EINVAL while the device is closed.</returns>
+    public async ValueTask<Errno> SetTriggerAsync(KernelTask task, Eventfd? eventfd)
+    {
+        await CacheLock.LockAsync(task);
+        Errno error = _isActive.Read(task, this, GvtGuards.Cache) ? Errno.Ok : Errno.EINVAL;
+        if (error == Errno.Ok)
+            _trigger.Write(task, this, GvtGuards.Cache, eventfd);
+        CacheLock.Unlock(task);
+        return error;
+    }
+
+    /// <summary>The device interrupts its guest (MSI).</summary>
+    /// <param name="task">The task.</param>
+    /// <returns>ESRCH while no VM has the device. Without an eventfd nothing is signalled, and that is no error (vfio.md §11).</returns>
+    public async ValueTask<Errno> InterruptAsync(KernelTask task)
+    {
+        await CacheLock.LockAsync(task);
+        Errno error = _isActive.Read(task, this, GvtGuards.Cache) ? Errno.Ok : Errno.ESRCH;
+        Eventfd? trigger = _trigger.Read(task, this, GvtGuards.Cache);
+        CacheLock.Unlock(task);
+        if (error == Errno.Ok)
+            trigger?.Signal();
+        return error;
+    }
+
     /// <inheritdoc/>
     public ValueTask DmaUnmapAsync(KernelTask task, ulong iova, ulong length) => ForgetAsync(task, iova, length);
 
@@ -125,6 +154,8 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
     {
         await CacheLock.LockAsync(task);
         _isActive.Write(task, this, GvtGuards.Cache, isActive);
+        if (!isActive)
+            _trigger.Write(task, this, GvtGuards.Cache, null);
         CacheLock.Unlock(task);
     }
 

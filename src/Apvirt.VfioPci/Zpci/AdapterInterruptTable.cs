@@ -13,6 +13,24 @@ namespace Apvirt.VfioPci.Zpci;
 /// <param name="Count">Functions that use the entry.</param>
 public readonly record struct ForwardingEntry(VirtualMachine? Machine, uint Gisa, int Subclass, int Count);
 
+/// <summary>A step of turning forwarding on that can be made to fail (zpci.md §2).</summary>
+public enum ForwardingInitStep
+{
+    /// <summary>Allocating the table of functions.</summary>
+    AllocateTable,
+    /// <summary>The first time: allocating the parameter block, the summary vector and the pages of the table.</summary>
+    AllocatePages,
+    /// <summary>The first time: telling the firmware.</summary>
+    SetControls,
+    /// <summary>Enabling the floating interrupt.</summary>
+    EnableInterrupt,
+}
+
+/// <summary>What forwarding has.</summary>
+/// <param name="IsEnabled">Whether it is on.</param>
+/// <param name="Subclass">The host's subclass that the firmware has; null before the first time.</param>
+internal readonly record struct ForwardingRegistration(bool IsEnabled, int? Subclass);
+
 /// <summary>The adapter interrupt forwarding table of a machine: summary bits, and which guest each belongs to (zpci.md §1, §5).</summary>
 /// <remarks>Lock order: kvm->lock, aift_lock, gait_lock. The interrupt path takes gait_lock alone.</remarks>
 public sealed class AdapterInterruptTable
@@ -23,15 +41,61 @@ public sealed class AdapterInterruptTable
     internal static readonly LockClass AiftClass = new("aift_lock", LockKind.Mutex);
     internal static readonly LockClass GaitClass = new("gait_lock", LockKind.Spin);
 
-    // aift_lock, L24. Guards _used.
+    private readonly HashSet<ForwardingInitStep> _faults = [];
+
+    // aift_lock, L24. Guards _used and _registration.
     internal KernelMutex Lock { get; } = new(AiftClass);
 
     private Guarded<ulong> _used;
+    private Guarded<ForwardingRegistration> _registration;
 
     // gait_lock, L25, a leaf. Guards _entries.
     internal KernelSpinLock EntryLock { get; } = new(GaitClass);
 
     private Guarded<ForwardingEntry[]> _entries = new(new ForwardingEntry[Bits]);
+
+    /// <summary>Whether forwarding is on, for observers.</summary>
+    public bool IsEnabled => _registration.Peek.IsEnabled;
+
+    /// <summary>Whether the firmware knows the table, for observers: from the first time on, for good.</summary>
+    public bool IsRegistered => _registration.Peek.Subclass is not null;
+
+    /// <summary>Lets a step of the next <see cref="EnableAsync"/> fail, once.</summary>
+    /// <param name="step">The step.</param>
+    public void Inject(ForwardingInitStep step) => _faults.Add(step);
+
+    /// <summary>Turns forwarding on, as KVM does when it is loaded (zpci.md §2).</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="subclass">The host's subclass for it, 0 to 7.</param>
+    /// <returns>EPERM if it is on, ENOMEM, EINVAL if the firmware has another subclass from an earlier time, EIO.</returns>
+    public async ValueTask<Errno> EnableAsync(KernelTask task, int subclass)
+    {
+        await Lock.LockAsync(task);
+        ForwardingRegistration before = _registration.Read(task, this, ForwardingGuards.Summary);
+        Errno error = before.IsEnabled ? Errno.EPERM
+            : _faults.Remove(ForwardingInitStep.AllocateTable) ? Errno.ENOMEM
+            : before.Subclass is { } known ? (known == subclass ? Errno.Ok : Errno.EINVAL)
+            : _faults.Remove(ForwardingInitStep.AllocatePages) ? Errno.ENOMEM
+            : _faults.Remove(ForwardingInitStep.SetControls) ? Errno.EIO
+            : Errno.Ok;
+        if (error == Errno.Ok)
+        {
+            error = _faults.Remove(ForwardingInitStep.EnableInterrupt) ? Errno.EIO : Errno.Ok;
+            // What the firmware was told stays.
+            _registration.Write(task, this, ForwardingGuards.Summary, new ForwardingRegistration(error == Errno.Ok, subclass));
+        }
+        Lock.Unlock(task);
+        return error;
+    }
+
+    /// <summary>Turns forwarding off, as KVM does when it is unloaded; no VM is left then.</summary>
+    /// <param name="task">The task.</param>
+    public async ValueTask DisableAsync(KernelTask task)
+    {
+        await Lock.LockAsync(task);
+        _registration.Change(task, this, ForwardingGuards.Summary) = _registration.Peek with { IsEnabled = false };
+        Lock.Unlock(task);
+    }
 
     /// <summary>Summary bits in use, for observers.</summary>
     public ulong Used => _used.Peek;
@@ -86,9 +150,9 @@ public sealed class AdapterInterruptTable
 /// <summary>The guard table of interrupt forwarding (locking.md §2).</summary>
 public static class ForwardingGuards
 {
-    /// <summary>Which summary bits are in use.</summary>
+    /// <summary>Which summary bits are in use, and what the firmware was told.</summary>
     internal static GuardRule<AdapterInterruptTable> Summary { get; } = new(
-        "aift summary bits", write: [new(AdapterInterruptTable.AiftClass, table => table.Lock)]);
+        "aift summary bits, registration", write: [new(AdapterInterruptTable.AiftClass, table => table.Lock)]);
 
     /// <summary>Where each summary bit leads.</summary>
     internal static GuardRule<AdapterInterruptTable> Entries { get; } = new(

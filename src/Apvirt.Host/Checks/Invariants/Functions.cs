@@ -85,7 +85,7 @@ internal sealed class EnabledForHost() : Invariant("I30", "a failed open leaves 
 /// <summary>M089: a VM has at most one vGPU; I21: a vGPU has pinned the pages that it remembers.</summary>
 internal sealed class VgpuUse() : Invariant("I21", "a vGPU has pinned what it remembers", CheckPoint.Rest)
 {
-    public override IReadOnlyList<string> DependsOn => ["gvt attached vGPUs", "vgpu DMA cache", "pins"];
+    public override IReadOnlyList<string> DependsOn => ["gvt attached vGPUs", "vgpu DMA cache, active, msi trigger", "pins"];
 
     public override void Check(InvariantContext context)
     {
