@@ -34,9 +34,7 @@ internal sealed class HardwareGate(KernelRuntime runtime)
     internal Section Enter(Apqn apqn, bool isWrite)
     {
         if (_isExplored)
-        {
             runtime.Touched([("hardware", false), ($"hardware of {apqn}", isWrite)]);
-        }
         return Enter();
     }
 

@@ -28,7 +28,7 @@ internal static class ExploreCommand
         });
         Option<string> strategy = new("--strategy") { Description = "reduced: one execution for each trace. naive: every interleaving. random, pct: drawn, for what is too large.", DefaultValueFactory = _ => "reduced" };
         strategy.AcceptOnlyFromAmong([.. Strategies.Select(s => s.Name)]);
-        Option<string> points = new("--points") { Description = "acquisitions: before acquisitions, waits and timers; accesses are looked at where a race is possible. all: before every release and access too, which finds the same, much slower.", DefaultValueFactory = _ => "acquisitions" };
+        Option<string> points = new("--points") { Description = "acquisitions: callers are interrupted before acquisitions, waits and calls. all: before every release and access too, which shows more only where nothing locks, and takes much longer.", DefaultValueFactory = _ => "acquisitions" };
         points.AcceptOnlyFromAmong("acquisitions", "all");
         Option<int?> preemptions = AtLeast(new Option<int?>("--preemptions") { Description = "Every interleaving with so many switches at most away from a caller that could have gone on." }, 0);
         Option<ulong> seed = new("--seed") { Description = "Seed of what is drawn; no two have a schedule in common but by chance.", DefaultValueFactory = _ => 1 };

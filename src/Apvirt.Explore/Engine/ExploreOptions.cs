@@ -45,7 +45,7 @@ public sealed record ExploreOptions
 
     /// <summary>
     /// For scenarios: whether points lie before releases and accesses too, to test that they need not (reference/runtime.md).
-    /// Tasks then have threads, of which one runs; that takes about fifty times as long.
+    /// Tasks then have threads, of which one runs; an execution takes several times as long, and there are more.
     /// </summary>
     public bool HasPointsEverywhere { get; init; }
 

@@ -12,18 +12,18 @@ public static class OverlapAnswers
     private static readonly Rule[] Rules =
     [
         // vfio.md §10: the name is taken first and given back last.
-        new(Errno.EEXIST, (own, other) => own.Does == Action.Create && other.IsChange && other.Name == own.Name),
+        new(Errno.EEXIST, (own, other) => own.Does == CallKind.Create && other.IsChange && other.Name == own.Name),
         // vfio.md §10: who comes second to a `remove` returns as if it had been done.
-        new(Errno.Ok, (own, other) => own.Does == Action.Remove && other.Does == Action.Remove && other.Name == own.Name),
+        new(Errno.Ok, (own, other) => own.Does == CallKind.Remove && other.Does == CallKind.Remove && other.Name == own.Name),
         // vfio.md §10: what is being made cannot be removed yet.
-        new(Errno.EAGAIN, (own, other) => own.Does == Action.Remove && other.Does == Action.Create && other.Name == own.Name),
+        new(Errno.EAGAIN, (own, other) => own.Does == CallKind.Remove && other.Does == CallKind.Create && other.Name == own.Name),
         // vfio.md §10: attributes come after the device and go before it.
-        new(Errno.ENOENT, (own, other) => own.Does is Action.Attribute or Action.Remove && other.IsChange && own.IsOf(other.Name)),
+        new(Errno.ENOENT, (own, other) => own.Does is CallKind.Attribute or CallKind.Remove && other.IsChange && own.IsOf(other.Name)),
         // vfio.md §2: who unregisters a device first takes it out of where opens look for it.
-        new(Errno.ENODEV, (own, other) => own.Does == Action.Open && other.Does == Action.Remove && other.Name == own.Name),
+        new(Errno.ENODEV, (own, other) => own.Does == CallKind.Open && other.Does == CallKind.Remove && other.Name == own.Name),
     ];
 
-    private enum Action
+    private enum CallKind
     {
         Other,
         Create,
@@ -38,7 +38,7 @@ public static class OverlapAnswers
     public static IEnumerable<Errno> Of(TraceLine operation, IEnumerable<TraceLine> others)
     {
         Call own = Call.Of(operation);
-        if (own.Does == Action.Other)
+        if (own.Does == CallKind.Other)
             return [];
         Call[] beside = [.. others.Select(Call.Of)];
         return Rules.Where(rule => Array.Exists(beside, other => rule.Applies(own, other))).Select(rule => rule.Answer);
@@ -46,25 +46,25 @@ public static class OverlapAnswers
 
     private sealed record Rule(Errno Answer, Func<Call, Call, bool> Applies);
 
-    private readonly record struct Call(Action Does, string Name, string Path)
+    private readonly record struct Call(CallKind Does, string Name, string Path)
     {
-        internal bool IsChange => Does is Action.Create or Action.Remove;
+        internal bool IsChange => Does is CallKind.Create or CallKind.Remove;
 
         internal bool IsOf(string name) => Path.Contains($"/{name}/", StringComparison.Ordinal);
 
         internal static Call Of(TraceLine line)
         {
             if (line.Operation!.Name is "device.open" or "cdev.open")
-                return new Call(Action.Open, line.Fields.Device()!, "");
+                return new Call(CallKind.Open, line.Fields.Device()!, "");
             if (line.Operation.Name is not ("read" or "write"))
                 return default;
             string path = line.Fields.Text("path");
             string[] parts = path.Split('/');
             return (line.Operation.Name, parts[^1]) switch
             {
-                ("write", "create") => new Call(Action.Create, line.Fields.Text("data").Trim(), path),
-                ("write", "remove") when parts.Length > 1 => new Call(Action.Remove, parts[^2], path),
-                _ => new Call(Action.Attribute, "", path),
+                ("write", "create") => new Call(CallKind.Create, line.Fields.Text("data").Trim(), path),
+                ("write", "remove") when parts.Length > 1 => new Call(CallKind.Remove, parts[^2], path),
+                _ => new Call(CallKind.Attribute, "", path),
             };
         }
     }

@@ -154,9 +154,7 @@ public sealed class VfioDevice
     public ValueTask TellUnmapAsync(KernelTask task, ulong iova, ulong length)
     {
         if (task.HasPoints)
-        {
             task.Runtime.Touched([($"{VfioGuards.Opens.Field} of {this}", false), ($"{VfioGuards.Pins.Field} of {Pins}", false)]);
-        }
         return OpenCount > 0 && Pins.Count > 0 ? _driver.DmaUnmapAsync(task, iova, length) : default;
     }
 
