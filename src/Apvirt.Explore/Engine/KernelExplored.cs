@@ -75,6 +75,9 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     /// <summary>What carries the tasks, where points are everywhere; null if they are not.</summary>
     internal TaskThreads? Carrier { get; init; }
 
+    /// <summary>The fields that were accessed by two tasks with nothing to order them, in any execution.</summary>
+    public SortedSet<string> RacyFields { get; } = new(StringComparer.Ordinal);
+
     /// <summary>Whether some steps take pictures of the whole, so that their order with all others makes a difference.</summary>
     public bool HasPictures { get; init; }
 
@@ -138,7 +141,10 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
             _fields.Add((owner, rule), number = NumberOf($"{rule.Field} of {owner}"));
         Access(number, isWrite);
         if (_stepping is not null && _races.Accessed(owner, rule, isWrite, _stepping) is { } race)
+        {
+            RacyFields.Add(rule.Field);
             Runtime.Checks?.Violations.Add(race);
+        }
     }
 
     void IStepListener.Passed(KernelSpinLock spinLock, bool isReleased)

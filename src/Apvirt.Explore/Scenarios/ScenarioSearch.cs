@@ -16,22 +16,34 @@ public sealed class ScenarioSearch(Scenario scenario)
     /// <summary>Called now and then while it runs.</summary>
     public Action<ExploreProgress>? Progress { get; set; }
 
-    /// <summary>Explores.</summary>
+    /// <summary>
+    /// Explores. If a field turns out to be accessed with nothing to order the accesses, it explores again with points before
+    /// those accesses, so that others come in between them.
+    /// </summary>
     /// <param name="options">How and how far.</param>
     public ScenarioResult Run(ExploreOptions options)
     {
         HashSet<string>? explained = ScenarioWorker.Explained(scenario, OrdersMax);
+        if (options.HasPointsEverywhere)
+            return Run(options, explained, Schedule.Everywhere, out _);
+        ScenarioResult result = Run(options, explained, points: null, out string[] racy);
+        return racy.Length == 0 || result.Result.Verdict == Verdict.BoundReached ? result : Run(options, explained, racy, out _);
+    }
+
+    private ScenarioResult Run(ExploreOptions options, HashSet<string>? explained, IReadOnlyList<string>? points, out string[] racy)
+    {
         List<ScenarioWorker> workers = [];
         FieldNumbers fields = new();
         Search search = new(options, () =>
         {
-            ScenarioWorker worker = new(scenario, explained, options.HasPointsEverywhere, fields);
+            ScenarioWorker worker = new(scenario, explained, points, fields);
             workers.Add(worker);
             return new SearchWorker(worker.Program, worker.Look);
         }) { Progress = Progress };
         ExploreResult result = search.Run();
         foreach (ScenarioWorker worker in workers)
             worker.Dispose();
+        racy = [.. workers.SelectMany(worker => worker.Program.RacyFields).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
         HashSet<string> outcomes = new(workers.SelectMany(worker => worker.Outcomes), StringComparer.Ordinal);
         string[][] circles = [.. workers.SelectMany(worker => worker.Circles.Values)];
         Dictionary<(string, string), ScenarioViolation> violations = [];
@@ -64,7 +76,7 @@ public sealed class ScenarioSearch(Scenario scenario)
     /// <returns>Where the scenario does not follow the schedule any more; null if it did to its end.</returns>
     public string? Replay(Schedule schedule, out IReadOnlyList<ScenarioViolation> violations)
     {
-        using ScenarioWorker worker = new(scenario, ScenarioWorker.Explained(scenario, OrdersMax), schedule.HasPointsEverywhere);
+        using ScenarioWorker worker = new(scenario, ScenarioWorker.Explained(scenario, OrdersMax), schedule.Points);
         string? divergence = worker.Replay(schedule, out _);
         violations = [.. worker.Violations.Values];
         return divergence;
@@ -75,7 +87,7 @@ public sealed class ScenarioSearch(Scenario scenario)
     {
         for (int preemptions = 0; preemptions < violation.Schedule.Switches; preemptions++)
         {
-            using ScenarioWorker worker = new(scenario, explained, violation.Schedule.HasPointsEverywhere);
+            using ScenarioWorker worker = new(scenario, explained, violation.Schedule.Points);
             Search search = new(
                 new ExploreOptions { Strategy = Strategy.Naive, PreemptionsMax = preemptions, ExecutionsMax = SimplifyExecutions },
                 () => new SearchWorker(worker.Program, execution => worker.Look(execution) && !worker.Violations.ContainsKey((violation.Rule, violation.Summary))));
@@ -90,7 +102,7 @@ public sealed class ScenarioSearch(Scenario scenario)
     // Where tasks of one name could do the same step it may not be told which did; then nothing is known of what they hold.
     private Schedule Detailed(Schedule schedule)
     {
-        using ScenarioWorker worker = new(scenario, explained: null, schedule.HasPointsEverywhere);
+        using ScenarioWorker worker = new(scenario, explained: null, schedule.Points);
         return worker.Replay(schedule, out Schedule done) is null ? done : schedule;
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Text;
 using Apvirt.Ap.Profiles;
 using Apvirt.Explore.Engine;
@@ -29,6 +30,7 @@ internal sealed class ScenarioWorker : IDisposable
     private readonly HashSet<string> _outcomes = new(StringComparer.Ordinal);
     private readonly string[][] _answers;
     private readonly int[] _at;
+    private readonly IReadOnlyList<string>? _points;
     private readonly TaskThreads? _threads;
     private VirtualHost _host = null!;
     private KernelTask _boot = null!;
@@ -36,11 +38,13 @@ internal sealed class ScenarioWorker : IDisposable
     /// <summary>Makes a worker.</summary>
     /// <param name="scenario">The scenario.</param>
     /// <param name="explained">The outcomes that some order of the operations has; null if that is not looked at.</param>
-    /// <param name="hasPointsEverywhere">Whether points lie before releases and accesses too.</param>
+    /// <param name="points">As <see cref="Schedule.Points"/>.</param>
     /// <param name="fields">Numbers of fields, for all threads of a search.</param>
-    internal ScenarioWorker(Scenario scenario, HashSet<string>? explained, bool hasPointsEverywhere = false, FieldNumbers? fields = null)
+    internal ScenarioWorker(Scenario scenario, HashSet<string>? explained, IReadOnlyList<string>? points = null, FieldNumbers? fields = null)
     {
-        _threads = hasPointsEverywhere ? new TaskThreads(KernelExplored.TasksMax) : null;
+        _points = points;
+        _threads = points is null ? null : new TaskThreads(KernelExplored.TasksMax);
+        FrozenSet<string>? pointsAt = points is null || points.SequenceEqual(Schedule.Everywhere) ? null : points.ToFrozenSet(StringComparer.Ordinal);
         _scenario = scenario;
         _explained = explained;
         _setup = new TraceReader("scenario", Encoding.UTF8.GetBytes(scenario.Machine)).ReadHeader(out TraceHeader? header) is { } error
@@ -50,7 +54,7 @@ internal sealed class ScenarioWorker : IDisposable
         _operations = [.. scenario.Tasks.Select(task => task.Operations.Select(OperationRunner.Parse).ToArray())];
         _answers = [.. _operations.Select(operations => new string[operations.Length])];
         _at = new int[_operations.Length];
-        Program = new KernelExplored(() => new ExplorationRuntime { Checks = _checks, Carrier = _threads }, Begin)
+        Program = new KernelExplored(() => new ExplorationRuntime { Checks = _checks, Carrier = _threads, PointsAt = pointsAt }, Begin)
         {
             Carrier = _threads,
             Fields = fields ?? new FieldNumbers(),
@@ -154,7 +158,7 @@ internal sealed class ScenarioWorker : IDisposable
             Program.Do(next.Index);
             steps.Add(step with { Holds = [.. next.Task.Held.ToArray().Select(held => held.ToString())] });
         }
-        done = new Schedule(steps) { HasPointsEverywhere = _threads is not null };
+        done = new Schedule(steps) { Points = _points };
         Schedule all = done;
         Look(() => all);
         return null;
@@ -269,7 +273,7 @@ internal sealed class ScenarioWorker : IDisposable
     }
 
     private Schedule ScheduleOf(IExecution execution) =>
-        new([.. Enumerable.Range(0, execution.Depth).Select(depth => Describe(execution.TaskAt(depth), execution.StepAt(depth)))]) { HasPointsEverywhere = _threads is not null };
+        new([.. Enumerable.Range(0, execution.Depth).Select(depth => Describe(execution.TaskAt(depth), execution.StepAt(depth)))]) { Points = _points };
 
     private ScheduleStep Describe(int task, Step step)
     {

@@ -26,8 +26,14 @@ public sealed record ScheduleStep(string Task, string Action, string Target)
 /// <param name="Steps">The steps.</param>
 public sealed record Schedule(IReadOnlyList<ScheduleStep> Steps)
 {
-    /// <summary>Whether its points lie before releases and accesses too.</summary>
-    public bool HasPointsEverywhere { get; init; }
+    /// <summary>
+    /// The fields before whose accesses there are points too, beside those before acquisitions; <see cref="Everywhere"/> for
+    /// those before all accesses and releases; null for none.
+    /// </summary>
+    public IReadOnlyList<string>? Points { get; init; }
+
+    /// <summary>Points before all releases and accesses.</summary>
+    public static IReadOnlyList<string> Everywhere { get; } = ["*"];
 
     /// <summary>How many times another task goes on than the one before.</summary>
     [JsonIgnore]

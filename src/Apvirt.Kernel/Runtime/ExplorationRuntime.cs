@@ -116,7 +116,7 @@ public interface IStepListener
 /// <remarks>
 /// Until <see cref="Begin"/> there are no points: what is prepared runs in the order in which it is started. An access to a
 /// guarded field is no point of its own, but the listener is told of it, so that steps which meet in a field are tried in
-/// either order also where a lock is missing. With a <see cref="Carrier"/> each release and each access is a point as well.
+/// either order also where a lock is missing. With a <see cref="Carrier"/> releases and accesses are points as well.
 /// </remarks>
 public sealed class ExplorationRuntime : KernelRuntime
 {
@@ -137,6 +137,9 @@ public sealed class ExplorationRuntime : KernelRuntime
 
     /// <summary>Carries tasks that stand still in the middle of their code; null to have them stand where they await only.</summary>
     public IStepCarrier? Carrier { get; init; }
+
+    /// <summary>With a <see cref="Carrier"/>: the fields before whose accesses there are points; null for all, and all releases.</summary>
+    public IReadOnlySet<string>? PointsAt { get; init; }
 
     /// <inheritdoc/>
     public override TimeProvider Time => _time;
@@ -328,7 +331,7 @@ public sealed class ExplorationRuntime : KernelRuntime
 
     private void Stand(string action, string target)
     {
-        if (_stepping is not { } task || _sections > 0)
+        if (_stepping is not { } task || _sections > 0 || PointsAt?.Contains(target) == false)
             return;
         task.Amid = $"{action} {target}";
         _listener!.Standing(task);

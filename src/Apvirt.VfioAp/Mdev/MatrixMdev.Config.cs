@@ -22,21 +22,21 @@ public sealed partial class MatrixMdev
         if (Owner.Profile.Has(Quirk.UnlockedConfigShow))
         {
             task.Finding = Quirk.UnlockedConfigShow.Finding();
-            AppendConfig(task, text);
+            // Mask by mask: whoever stores in between is seen in part.
+            text.AppendMask(ReadMatrix(task).Apm).Append(","u8);
+            text.AppendMask(ReadMatrix(task).Aqm).Append(","u8);
+            text.AppendMask(ReadMatrix(task).Adm).AppendLine();
             task.Finding = null;
             return Errno.Ok;
         }
         MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
-        AppendConfig(task, text);
+        AppendMasks(text, ReadMatrix(task));
         mdevs.Release();
         return Errno.Ok;
     }
 
-    private void AppendConfig(KernelTask task, SysfsText text)
-    {
-        ref readonly MatrixMasks matrix = ref ReadMatrix(task);
+    private static void AppendMasks(SysfsText text, in MatrixMasks matrix) =>
         text.AppendMask(matrix.Apm).Append(","u8).AppendMask(matrix.Aqm).Append(","u8).AppendMask(matrix.Adm).AppendLine();
-    }
 
     /// <summary>Replaces the matrix. For the writer it is all or nothing; a guest may see up to three steps (QUIRKS.md 25).</summary>
     /// <param name="task">The writing task.</param>

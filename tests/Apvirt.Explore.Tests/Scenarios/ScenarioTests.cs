@@ -34,7 +34,9 @@ public sealed class ScenarioTests
     {
         ScenarioResult result = new ScenarioSearch(Read("show-config.yaml")).Run(new ExploreOptions());
         Assert.All(result.Violations, violation => Assert.Equal(("I26", "F08"), (violation.Rule, violation.Finding)));
-        Assert.Equal(2, result.Violations.Count);
+        // One for each of the three masks that it reads.
+        Assert.Equal(3, result.Violations.Count(v => v.Summary.StartsWith("mdev.matrix is read without guests_lock or mdevs_lock", StringComparison.Ordinal)));
+        Assert.Equal(4, result.Violations.Count);
         Assert.Contains(result.Violations, v => v.Summary == "mdev.matrix is read by reader and written by assign, and nothing orders the two");
         Assert.Contains(result.Violations, v => v.Summary.StartsWith("mdev.matrix is read without guests_lock or mdevs_lock", StringComparison.Ordinal));
     }
@@ -131,6 +133,23 @@ public sealed class ScenarioTests
         Assert.Equal((Verdict.Exhausted, alone.Result.Executions), (together.Result.Verdict, together.Result.Executions));
         Assert.True(alone.OutcomeTexts.SetEquals(together.OutcomeTexts));
         Assert.Empty(together.Violations);
+    }
+
+    [Fact]
+    public void F08_accesses_that_race_are_points_and_only_these()
+    {
+        Scenario scenario = ScenarioFiles.Read("findings", "f08-config-shown-unlocked.yaml");
+        ScenarioResult result = new ScenarioSearch(scenario).Run(new ExploreOptions());
+        ScenarioViolation mixed = Assert.Single(result.Violations, violation => violation.Rule == "V06");
+        Assert.Equal(["mdev.matrix"], mixed.Schedule.Points!);
+        Assert.All(mixed.Schedule.Steps.Where(step => step.Action is "reads" or "writes" or "releases"), step => Assert.Equal("mdev.matrix", step.Target));
+        // What the reader saw is neither the matrix before nor the one after: 0 adapters, domain 5.
+        Assert.Contains("0x0000000000000000000000000000000000000000000000000000000000000000,0x04", mixed.Summary, StringComparison.Ordinal);
+        Assert.Null(new ScenarioSearch(scenario).Replay(mixed.Schedule, out IReadOnlyList<ScenarioViolation> again));
+        Assert.Contains(again, violation => violation.Rule == "V06");
+        // Without a race there are none.
+        ScenarioResult strict = new ScenarioSearch(scenario with { Profile = Profile.Strict }).Run(new ExploreOptions());
+        Assert.Equal((Verdict.Exhausted, 2, 0), (strict.Result.Verdict, strict.Outcomes, strict.Violations.Count));
     }
 
     // Points before acquisitions are enough where locks guard what is shared; with points everywhere nothing may be lost, and
