@@ -18,6 +18,8 @@ internal static class ExploreText
                 io.Out.WriteLine($"  {cycle}");
             Timeline(violation.Schedule.Steps, io);
         }
+        if (!result.AreAnswersCompared)
+            io.Out.WriteLine("answers were not held against the orders of the operations (V06): there are too many, or an operation is seen in steps");
         io.Out.WriteLine(Verdict(result));
     }
 

@@ -72,7 +72,7 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     /// <summary>Numbers of fields; one object for all threads of a search.</summary>
     public FieldNumbers Fields { get; init; } = new();
 
-    /// <summary>What carries the tasks, where points are everywhere; null if they are not.</summary>
+    /// <summary>What carries the tasks, where they stand still in the middle of their code; null if they do not.</summary>
     internal TaskThreads? Carrier { get; init; }
 
     /// <summary>The fields that were accessed by two tasks with nothing to order them, in any execution.</summary>

@@ -4,7 +4,7 @@ namespace Apvirt.Explore.Engine;
 
 /// <summary>
 /// A thread for each task, of which one runs at a time: a task can stand still in the middle of code that does not await.
-/// Only for points everywhere; elsewhere tasks share the thread of whoever explores.
+/// Only for points before accesses and releases; elsewhere tasks share the thread of whoever explores.
 /// </summary>
 /// <param name="tasks">The most tasks.</param>
 internal sealed class TaskThreads(int tasks) : IStepCarrier, IDisposable

@@ -29,6 +29,12 @@ public sealed record ScenarioResult(ExploreResult Result, int Outcomes, IReadOnl
     [System.Text.Json.Serialization.JsonIgnore]
     public IReadOnlySet<string> OutcomeTexts { get; init; } = new HashSet<string>();
 
+    /// <summary>
+    /// Whether the answers were held against those of all orders of the operations (V06); not if there are too many orders, or an
+    /// operation that others see in steps.
+    /// </summary>
+    public bool AreAnswersCompared { get; init; }
+
     /// <summary>What no finding predicts.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public IEnumerable<ScenarioViolation> Unpredicted => Violations.Where(violation => violation.Finding is null);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Apvirt.Explore.Engine;
 
 namespace Apvirt.Explore.Scenarios;
@@ -26,8 +27,12 @@ public sealed class ScenarioSearch(Scenario scenario)
         HashSet<string>? explained = ScenarioWorker.Explained(scenario, OrdersMax);
         if (options.HasPointsEverywhere)
             return Run(options, explained, Schedule.Everywhere, out _);
+        long begin = Stopwatch.GetTimestamp();
         ScenarioResult result = Run(options, explained, points: null, out string[] racy);
-        return racy.Length == 0 || result.Result.Verdict == Verdict.BoundReached ? result : Run(options, explained, racy, out _);
+        TimeSpan left = options.TimeMax == Timeout.InfiniteTimeSpan ? options.TimeMax : options.TimeMax - Stopwatch.GetElapsedTime(begin);
+        return racy.Length == 0 || result.Result.Verdict == Verdict.BoundReached || (left != Timeout.InfiniteTimeSpan && left <= TimeSpan.Zero)
+            ? result
+            : Run(options with { TimeMax = left }, explained, racy, out _);
     }
 
     private ScenarioResult Run(ExploreOptions options, HashSet<string>? explained, IReadOnlyList<string>? points, out string[] racy)
@@ -67,7 +72,7 @@ public sealed class ScenarioSearch(Scenario scenario)
             sorted[i] = sorted[i] with { Schedule = Detailed(i < SimplifyMax ? Simplified(sorted[i], explained) : sorted[i].Schedule) };
         if (result.Verdict == Verdict.Exhausted && Array.Exists(sorted, violation => violation.Finding is null))
             result = result with { Verdict = Verdict.Violation };
-        return new ScenarioResult(result, outcomes.Count, sorted) { OutcomeTexts = outcomes };
+        return new ScenarioResult(result, outcomes.Count, sorted) { OutcomeTexts = outcomes, AreAnswersCompared = explained is not null };
     }
 
     /// <summary>Does the steps of a schedule again.</summary>

@@ -84,11 +84,12 @@ internal sealed class ScenarioWorker : IDisposable
             return null;
         (int Task, int Operation)[] all = [.. scenario.Tasks.SelectMany((task, t) => task.Operations.Select((_, o) => (t, o)))];
         int[][] orders = [.. OperationOrders.All(all.Length, (one, other) => all[one].Task == all[other].Task && all[one].Operation < all[other].Operation).Take(ordersMax + 1)];
-        if (orders.Length > ordersMax)
+        List<Errno?[]> choices = BesideAnswers(all, worker._operations, ordersMax);
+        if ((long)orders.Length * choices.Count > ordersMax)
             return null;
         HashSet<string> explained = new(StringComparer.Ordinal);
         // What others may answer because they are under way beside these, they answer without having changed anything.
-        foreach ((int[] order, Errno?[] beside) in orders.SelectMany(order => BesideAnswers(all, worker._operations).Select(beside => (order, beside))))
+        foreach ((int[] order, Errno?[] beside) in orders.SelectMany(order => choices.Select(beside => (order, beside))))
         {
             ExplorationRuntime runtime = new() { Checks = worker._checks };
             worker.Prepare(runtime);
@@ -109,11 +110,12 @@ internal sealed class ScenarioWorker : IDisposable
         return explained;
     }
 
-    // Each choice of what operations answer because those of other tasks are under way; null where one is run.
-    private static List<Errno?[]> BesideAnswers((int Task, int Operation)[] all, TraceLine[][] operations)
+    // Each choice of what operations answer because those of other tasks are under way, null where one is run; or so many
+    // that there are too many.
+    private static List<Errno?[]> BesideAnswers((int Task, int Operation)[] all, TraceLine[][] operations, int max)
     {
         List<Errno?[]> choices = [new Errno?[all.Length]];
-        for (int i = 0; i < all.Length; i++)
+        for (int i = 0; i < all.Length && choices.Count <= max; i++)
         {
             int at = i;
             (int task, int operation) = all[i];

@@ -135,6 +135,13 @@ public sealed class ScenarioTests
         Assert.Empty(together.Violations);
     }
 
+    [Theory]
+    [InlineData("two-admins.yaml", true)]
+    [InlineData("x-rm.yaml", true)]
+    [InlineData("x-unmap.yaml", false)]
+    public void Whether_answers_were_compared_is_told(string name, bool expected) =>
+        Assert.Equal(expected, new ScenarioSearch(Read(name)).Run(new ExploreOptions { ExecutionsMax = 1 }).AreAnswersCompared);
+
     [Fact]
     public void F08_accesses_that_race_are_points_and_only_these()
     {
