@@ -31,7 +31,7 @@ public sealed class MutationTests
         { "open does not fill the control block", $"{M}.Attach.cs", "            UpdateGuest(task);\n        }\n        MatrixDevice.UnlockForKvm", "        }\n        MatrixDevice.UnlockForKvm" },
         { "AQIC takes no lock", $"{M}.Attach.cs", "        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);\n        ApStatus status", "        MdevsHeld mdevs = new(Owner, task);\n        ApStatus status" },
         { "unmap leaves queues armed", $"{M}.Attach.cs", "if (nib >= iova && nib - iova < length && (nib != 0 || disarmsAll))", "if (nib >= iova && nib - iova < length && disarmsAll)" },
-        { "ap_config shown without a lock", $"{M}.Config.cs", "        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);\n        AppendConfig(task, text);\n        mdevs.Release();", "        AppendConfig(task, text);" },
+        { "ap_config shown without a lock", $"{M}.Config.cs", "        MdevsHeld mdevs = await Owner.LockMdevsAsync(task);\n        AppendMasks(text, ReadMatrix(task));\n        mdevs.Release();", "        AppendMasks(text, ReadMatrix(task));" },
         { "filter ignores unlinked queues", $"{M}.Filter.cs", "if (aqm.IsSubsetOf(ReadyDomains(locks.Task, apid)))", "if (aqm.IsSubsetOf(ApMask.All))" },
         { "filter ignores the host's adapters", $"{M}.Filter.cs", "matrix.Apm & info.Apm", "matrix.Apm" },
         { "guest not told what the filter did", $"{M}.Filter.cs", "        UpdateGuest(locks.Task);\n        if (withheld", "        if (withheld" },
