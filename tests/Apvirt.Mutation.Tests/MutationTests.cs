@@ -86,6 +86,26 @@ public sealed class MutationTests
     }
 
     [Fact]
+    public void I19_a_hook_that_runs_without_its_lock_is_found()
+    {
+        using MutatedHost host = MutatedHost.Make(
+            "Apvirt.Kvm/Interception/PqapInterception.cs",
+            "            if (await hook.HandleAsync(task, vcpu, request) != Errno.Ok)\n                return new PqapAnswer(PqapOutcome.NotSupported);",
+            "            machine.HookLock.UnlockRead(task);\n            Errno error = await hook.HandleAsync(task, vcpu, request);\n            await machine.HookLock.LockReadAsync(task);\n            if (error != Errno.Ok)\n                return new PqapAnswer(PqapOutcome.NotSupported);");
+        Assert.Contains("pqap_hook_rwsem", host.Fuzz(episodes: 600)!, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void I34_a_file_that_is_not_bound_and_yet_attached_is_found()
+    {
+        using MutatedHost host = MutatedHost.Make(
+            "Apvirt.Vfio/Devices/VfioDeviceFile.cs",
+            "Group is not null || !ReadGranted(task) ? Errno.EINVAL\n        : space",
+            "Group is not null ? Errno.EINVAL\n        : space");
+        Assert.Contains("I34", host.Fuzz(episodes: 600)!, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Without_a_defect_nothing_is_found()
     {
         using MutatedHost host = MutatedHost.Make($"{M}.cs", "public sealed partial class MatrixMdev", "public sealed partial class MatrixMdev");

@@ -172,26 +172,23 @@ public sealed class GuestProcesses
     /// <param name="name">Name of the guest.</param>
     /// <param name="device">The device's name in the tree.</param>
     /// <returns>ENODEV if the guest does not exist or does not have the device.</returns>
-    public async ValueTask<Errno> DetachAsync(KernelTask task, string name, string device)
-    {
-        await _management.LockAsync(task);
-        // A device whose removal is waiting is not in the tree any more, but still open.
-        GuestProcess? guest = Find(name);
-        Errno error = guest?.FindDevice(device) is { } open ? await guest.CloseAsync(task, open) : Errno.ENODEV;
-        _management.Unlock(task);
-        return error;
-    }
+    public ValueTask<Errno> DetachAsync(KernelTask task, string name, string device) =>
+        OfOpenAsync(task, name, device, (guest, open) => guest.CloseAsync(task, open));
 
     /// <summary>Closes the file of the group of a device that a guest has open, and keeps the device (M100).</summary>
     /// <param name="task">The task.</param>
     /// <param name="name">Name of the guest.</param>
     /// <param name="device">The device's name in the tree.</param>
     /// <returns>ENODEV if the guest does not exist or does not have the device, EBADF if the file is closed already.</returns>
-    public async ValueTask<Errno> CloseGroupAsync(KernelTask task, string name, string device)
+    public ValueTask<Errno> CloseGroupAsync(KernelTask task, string name, string device) =>
+        OfOpenAsync(task, name, device, (guest, open) => guest.CloseGroupAsync(task, open));
+
+    // A device whose removal is waiting is not in the tree any more, but still open.
+    private async ValueTask<Errno> OfOpenAsync(KernelTask task, string name, string device, Func<GuestProcess, VfioDevice, ValueTask<Errno>> change)
     {
         await _management.LockAsync(task);
         GuestProcess? guest = Find(name);
-        Errno error = guest?.FindDevice(device) is { } open ? await guest.CloseGroupAsync(task, open) : Errno.ENODEV;
+        Errno error = guest?.FindDevice(device) is { } open ? await change(guest, open) : Errno.ENODEV;
         _management.Unlock(task);
         return error;
     }

@@ -181,7 +181,11 @@ public sealed class VfioDevice
         if (error != Errno.Ok)
             Unregister(task);
         _unused.Duty.End(task);
-        return error == Errno.Ok ? (error, new VfioDeviceFile(this, Group) { IsGranted = true }) : (error, null);
+        if (error != Errno.Ok)
+            return (error, null);
+        VfioDeviceFile file = new(this, Group);
+        file.Grant(task, isGranted: true);
+        return (error, file);
     }
 
     private async ValueTask<Errno> OpenLockedAsync(KernelTask task, bool isPrivileged)
@@ -229,16 +233,19 @@ public sealed class VfioDevice
             }
             if (error != Errno.Ok && (!isBound || Group.Profile.Has(Quirk.SecondBindDropsVm)))
                 PutKvm(task);
-            file.IsGranted = error == Errno.Ok;
+            file.Grant(task, error == Errno.Ok);
         }
         SetLock.Unlock(task);
         return error;
     }
 
     /// <summary>Attaches the device to an address space, in place of the one it has, or to none.</summary>
-    internal async ValueTask<Errno> AttachAsync(KernelTask task, Ioas? space)
+    internal async ValueTask<Errno> AttachAsync(KernelTask task, VfioDeviceFile file, Ioas? space)
     {
         await SetLock.LockAsync(task);
+        // I34: the driver is told of what was mapped before.
+        if (task.Checks is not null && !file.IsGranted)
+            task.Checks.Violations.Add(new Violation(ViolationKind.Invariant, "I34", $"{Name} is attached through a file that is not bound", task.Name));
         IoasAccess? access = _use.Read(task, this, VfioGuards.Opens).Access;
         Errno error = access is null ? Errno.EINVAL : await ChangeSpaceAsync(task, access, space);
         if (error == Errno.Ok && space is not null && Fails(VfioOpenStep.TellSpace) is var untold && untold != Errno.Ok)
@@ -277,9 +284,9 @@ public sealed class VfioDevice
         {
             await SetLock.LockAsync(task);
             await RemoveUserAsync(task);
+            file.Grant(task, isGranted: false);
             SetLock.Unlock(task);
         }
-        file.IsGranted = false;
         if (file.Group is not null)
             Group.Lock.Unlock(task);
         Unregister(task);

@@ -34,7 +34,7 @@ public sealed class VfioDeviceFile : IKvmFile
     public VfioGroup? Group { get; }
 
     /// <summary>Whether the device can be used through the file. Until then there is nothing but binding (I34).</summary>
-    public bool IsGranted { get; internal set; }
+    public bool IsGranted { get; private set; }
 
     private bool CountsAsDirect { get; set; }
 
@@ -73,15 +73,15 @@ public sealed class VfioDeviceFile : IKvmFile
     /// <param name="space">The address space; null for a number that there is not.</param>
     /// <returns>EINVAL on a file of a group or one that is not bound, ENOENT, EBUSY if it is being changed.</returns>
     public async ValueTask<Errno> AttachAsync(KernelTask task, Ioas? space) =>
-        Group is not null || !IsGranted ? Errno.EINVAL
+        Group is not null || !ReadGranted(task) ? Errno.EINVAL
         : space is null ? Errno.ENOENT
-        : await Device.AttachAsync(task, space);
+        : await Device.AttachAsync(task, this, space);
 
     /// <summary>VFIO_DEVICE_DETACH_IOMMUFD_PT; may be done without an address space.</summary>
     /// <param name="task">The task.</param>
     /// <returns>EINVAL on a file of a group or one that is not bound, EBUSY if it is being changed.</returns>
     public async ValueTask<Errno> DetachAsync(KernelTask task) =>
-        Group is not null || !IsGranted ? Errno.EINVAL : await Device.AttachAsync(task, null);
+        Group is not null || !ReadGranted(task) ? Errno.EINVAL : await Device.AttachAsync(task, this, null);
 
     /// <summary>Closes the file.</summary>
     /// <param name="task">The task.</param>
@@ -120,6 +120,25 @@ public sealed class VfioDeviceFile : IKvmFile
     {
         using KernelSpinLock.Section section = ReferenceLock.Lock(task);
         return _kvm.Read(task, this, VfioGuards.FileKvm) is { } machine && machine.TryGet(task) ? machine : null;
+    }
+
+    /// <summary>Grants the use of the device, or takes it back. dev_set->lock is held; who uses the file looks without it.</summary>
+    internal void Grant(KernelTask task, bool isGranted)
+    {
+        TouchesGrant(task, isWrite: true);
+        IsGranted = isGranted;
+    }
+
+    private bool ReadGranted(KernelTask task)
+    {
+        TouchesGrant(task, isWrite: false);
+        return IsGranted;
+    }
+
+    private void TouchesGrant(KernelTask task, bool isWrite)
+    {
+        if (task.HasPoints)
+            task.Runtime.Touched($"grant of {this}", isWrite);
     }
 
     private async ValueTask EndDirectAsync(KernelTask task)

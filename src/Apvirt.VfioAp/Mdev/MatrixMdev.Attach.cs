@@ -101,6 +101,8 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     /// <inheritdoc/>
     public async ValueTask<Errno> HandleAsync(KernelTask task, Vcpu vcpu, PqapRequest request)
     {
+        // I19: who holds it keeps the hook, and so the mdev.
+        task.AssertHeld(vcpu.Machine.HookLock);
         if (!vcpu.ReadAiv(task) || !request.HasAiv)
             return Errno.EOPNOTSUPP;
         MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
