@@ -149,7 +149,8 @@ public sealed class Search(ExploreOptions options, Func<SearchWorker> makeWorker
         {
             _result = _result.With(explorer.Result(Verdict.BoundReached).Since(before));
             _begun += executions - (branch is null ? 0 : slice);
-            _isCut |= explorer.IsCut;
+            // What was taken and not begun is nowhere else.
+            _isCut |= explorer.IsCut || executions == 0;
             _isViolated |= verdict == Verdict.Violation;
             foreach ((int depth, ulong initials, int preferred) in explorer.Outer)
             {

@@ -115,6 +115,23 @@ public sealed class SearchTests
             Assert.NotEqual(first.Skip(10).Take(300), second.Skip(10 + shift).Take(300));
     }
 
+    // Whenever time ends: before the first execution, or after a branch was taken and before it was begun.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void It_is_exhausted_only_when_each_trace_was_seen(int jobs)
+    {
+        Run(Known("S2-fixed"), new ExploreOptions { Jobs = jobs, Slice = 1 });
+        HashSet<Verdict> verdicts = [];
+        for (int ticks = 1; ticks < 40_000; ticks += 20)
+        {
+            ExploreResult result = Run(Known("S2-fixed"), new ExploreOptions { Jobs = jobs, Slice = 1, TimeMax = TimeSpan.FromTicks(ticks) });
+            verdicts.Add(result.Verdict);
+            Assert.True(result.Verdict == Verdict.BoundReached || result.Executions == 6, $"{result} after {ticks} ticks");
+        }
+        Assert.Equal([Verdict.Exhausted, Verdict.BoundReached], verdicts.Order());
+    }
+
     [Fact]
     public void Time_is_a_limit_and_progress_tells_how_far_it_came()
     {
