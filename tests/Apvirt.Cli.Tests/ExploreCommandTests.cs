@@ -1,5 +1,8 @@
 using System.Text.Json;
 using System.Xml.Linq;
+using Apvirt.Cli.Rendering;
+using Apvirt.Explore.Engine;
+using Apvirt.Explore.Scenarios;
 using static Apvirt.Cli.Tests.CommandRun;
 
 namespace Apvirt.Cli.Tests;
@@ -105,17 +108,51 @@ public sealed class ExploreCommandTests : IDisposable
         Assert.DoesNotContain("http", System.IO.File.ReadAllText(File("page.html")), StringComparison.Ordinal);
 
         JsonElement events = JsonSerializer.Deserialize<JsonElement>(System.IO.File.ReadAllText(File("trace.json"))).GetProperty("traceEvents");
-        // Each slice lies within the ones around it, as the locks nest.
-        foreach (IGrouping<int, JsonElement> thread in events.EnumerateArray().Where(e => e.GetProperty("ph").GetString() == "X").GroupBy(e => e.GetProperty("tid").GetInt32()))
-        {
-            (long From, long To)[] slices = [.. thread.Select(e => (e.GetProperty("ts").GetInt64(), e.GetProperty("ts").GetInt64() + e.GetProperty("dur").GetInt64()))];
-            Assert.All(slices, one => Assert.All(slices, other => Assert.True(one.To <= other.From || other.To <= one.From || (one.From <= other.From && other.To <= one.To) || (other.From <= one.From && one.To <= other.To))));
-        }
+        AssertSlicesNest(events);
         Assert.Contains(events.EnumerateArray(), e => e.GetProperty("name").GetString() == "guests_lock");
 
         XElement suite = XElement.Parse(System.IO.File.ReadAllText(File("junit.xml")));
         Assert.Equal(("2", "1"), (suite.Attribute("tests")!.Value, suite.Attribute("failures")!.Value));
         Assert.Equal(verdict, suite.Elements("testcase").First().Value);
+    }
+
+    // Each slice lies within the ones around it, as the locks nest.
+    private static void AssertSlicesNest(JsonElement events)
+    {
+        foreach (IGrouping<int, JsonElement> thread in events.EnumerateArray().Where(e => e.GetProperty("ph").GetString() == "X").GroupBy(e => e.GetProperty("tid").GetInt32()))
+        {
+            (long From, long To)[] slices = [.. thread.Select(e => (e.GetProperty("ts").GetInt64(), e.GetProperty("ts").GetInt64() + e.GetProperty("dur").GetInt64()))];
+            Assert.All(slices, one => Assert.All(slices, other => Assert.True(one.To <= other.From || other.To <= one.From || (one.From <= other.From && other.To <= one.To) || (other.From <= one.From && one.To <= other.To))));
+        }
+    }
+
+    [Fact]
+    public void Who_waits_for_ever_is_seen_at_the_end_of_each_lane()
+    {
+        string file = Example("findings/f01-listeners-held.yaml");
+        string page = File("page.html");
+        (int status, string output, _) = Run("", "explore", file, "--html", page);
+        Assert.Equal(0, status);
+        // A deadlock: the one waits for the lock that the other holds (F01).
+        string[] lines = output.Split('\n');
+        int at = Array.FindIndex(lines, line => line.StartsWith("V01, predicted by F01: deadlock: first unmap holds device_list_lock", StringComparison.Ordinal));
+        string[] lanes = lines[at + 1].Split("  ", StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        string last = lines.Skip(at).TakeWhile(line => line.Length > 0).Last();
+        string[] waits = last.Split("  ", StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        Assert.Equal(
+            [("first unmap", "waits for iommu->lock"), ("second unmap", "waits for device_list_lock")],
+            lanes.Zip(waits).Order());
+        // In the graph the circle is closed.
+        XElement deadlock = XElement.Parse("<div>" + System.IO.File.ReadAllText(page).Split("<h2>")[^1].Replace("</body></html>", "</div>", StringComparison.Ordinal).Insert(0, "<h2>"));
+        Assert.Equal(2, deadlock.Descendants("line").Count(line => line.Attribute("stroke")!.Value == "#d43a2f"));
+
+        Assert.Null(Explore.Scenarios.Scenario.Read(file, System.IO.File.ReadAllText(file), out Explore.Scenarios.Scenario? scenario));
+        ScenarioViolation violation = new ScenarioSearch(scenario!).Run(new ExploreOptions()).Violations.First(v => v.Rule == "V01");
+        JsonElement events = JsonSerializer.Deserialize<JsonElement>(TimelineTrace.Text(scenario!, violation)).GetProperty("traceEvents");
+        AssertSlicesNest(events);
+        Assert.Equal(
+            ["waits for device_list_lock", "waits for iommu->lock"],
+            events.EnumerateArray().Select(e => e.GetProperty("name").GetString()!).Where(name => name.StartsWith("waits", StringComparison.Ordinal)).Order(StringComparer.Ordinal));
     }
 
     [Fact]

@@ -16,7 +16,7 @@ internal static class ExploreText
             io.Out.WriteLine($"{Title(violation)}, in {violation.Count} {(violation.Count == 1 ? "execution" : "executions")}");
             if (violation.Cycle is { } cycle)
                 io.Out.WriteLine($"  {cycle}");
-            Timeline(violation.Schedule.Steps, io);
+            Timeline(violation.Schedule, io);
         }
         if (!result.AreAnswersCompared)
             io.Out.WriteLine("answers were not held against the orders of the operations (V06): there are too many, or an operation is seen in steps");
@@ -38,17 +38,27 @@ internal static class ExploreText
     }
 
     /// <summary>What a step does, in a word.</summary>
-    internal static string Step(ScheduleStep step) =>
-        step.Target.Length == 0 ? "|" : step.Action == "acquires" ? step.Target : $"{step.Target} ({(step.Action == "acquires shared" ? "r" : step.Action)})";
-
-    // A lane for each caller, a line for each step: who does what is seen from top to bottom.
-    private static void Timeline(IReadOnlyList<ScheduleStep> schedule, CommandIo io)
+    internal static string Step(ScheduleStep step) => step.Target.Length == 0 ? "|" : step.Action switch
     {
-        string[] lanes = [.. schedule.Select(step => step.Task).Distinct(StringComparer.Ordinal)];
-        int[] widths = [.. lanes.Select(lane => Math.Max(lane.Length, schedule.Where(step => step.Task == lane).Max(step => Step(step).Length)) + 2)];
-        io.Out.WriteLine("  " + string.Concat(lanes.Select((lane, i) => lane.PadRight(widths[i]))).TrimEnd());
-        foreach (ScheduleStep step in schedule)
-            io.Out.WriteLine("  " + string.Concat(lanes.Select((lane, i) => (lane == step.Task ? Step(step) : "").PadRight(widths[i]))).TrimEnd());
+        "acquires" => step.Target,
+        "acquires shared" => $"{step.Target} (r)",
+        "waits for" => $"waits for {step.Target}",
+        _ => $"{step.Target} ({step.Action})",
+    };
+
+    // A lane for each caller, a line for each step: who does what is seen from top to bottom; last, who waits for ever.
+    private static void Timeline(Schedule schedule, CommandIo io)
+    {
+        ScheduleStep[] all = [.. schedule.Steps, .. schedule.Waits];
+        int[] widths = [.. schedule.Tasks.Select(lane => Math.Max(lane.Length, all.Where(step => step.Task == lane).Max(step => Step(step).Length)) + 2)];
+        Line(lane => lane);
+        foreach (ScheduleStep step in schedule.Steps)
+            Line(lane => lane == step.Task ? Step(step) : "");
+        if (schedule.Waits.Count > 0)
+            Line(lane => schedule.Waits.FirstOrDefault(wait => wait.Task == lane) is { } wait ? Step(wait) : "");
+
+        void Line(Func<string, string> cell) =>
+            io.Out.WriteLine("  " + string.Concat(schedule.Tasks.Select((lane, i) => cell(lane).PadRight(widths[i]))).TrimEnd());
     }
 }
 

@@ -26,7 +26,7 @@ internal static class JunitText
             {
                 Case(
                     xml, suite, $"{violation.Rule}: {violation.Summary}", violation.Finding is null ? "failure" : "skipped",
-                    violation.Finding is null ? violation.Summary : $"predicted by {violation.Finding}", string.Join('\n', violation.Schedule.Steps));
+                    violation.Finding is null ? violation.Summary : $"predicted by {violation.Finding}", string.Join('\n', violation.Schedule.Steps.Concat(violation.Schedule.Waits)));
             }
             xml.WriteEndElement();
         }

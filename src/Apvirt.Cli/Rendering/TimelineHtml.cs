@@ -46,9 +46,10 @@ internal static class TimelineHtml
         {
             page.Append(CultureInfo.InvariantCulture, $"<h2>{Safe(ExploreText.Title(violation))}</h2>\n<p>In {violation.Count} executions; this is the one with the fewest switches.");
             page.Append(violation.Cycle is { } cycle ? $" {Safe(cycle.ToString())}." : "").Append("</p>\n");
-            string[] locks = [.. violation.Schedule.Steps.SelectMany(step => step.Holds).Select(Class).Distinct(StringComparer.Ordinal)];
-            Timeline(page, violation.Schedule.Steps, locks);
-            Graph(page, violation.Schedule.Steps, locks, violation.Cycle?.Classes ?? []);
+            ScheduleStep[] steps = [.. violation.Schedule.Steps, .. violation.Schedule.Waits];
+            string[] locks = [.. steps.SelectMany(step => step.Holds).Select(Class).Distinct(StringComparer.Ordinal)];
+            Timeline(page, steps, locks);
+            Graph(page, violation.Schedule, locks, violation.Cycle?.Classes ?? []);
         }
         return page.Append("</body></html>\n").ToString();
     }
@@ -88,11 +89,16 @@ internal static class TimelineHtml
         page.Append("</svg>\n");
     }
 
-    private static void Graph(StringBuilder page, IReadOnlyList<ScheduleStep> steps, string[] locks, IReadOnlyList<string> cycle)
+    private static void Graph(StringBuilder page, Schedule schedule, string[] locks, IReadOnlyList<string> cycle)
     {
+        // Who waits for a lock that is held is about to take it under the one it holds.
+        (string From, string To)[] waits =
+        [
+            .. schedule.Waits.Where(wait => wait.Holds.Count > 0 && locks.Contains(wait.Target)).Select(wait => (Class(wait.Holds[^1]), wait.Target)).Distinct(),
+        ];
         (string From, string To)[] edges =
         [
-            .. steps.SelectMany(step => step.Holds.Skip(1).Select((held, i) => (From: Class(step.Holds[i]), To: Class(held)))).Where(edge => edge.From != edge.To).Distinct(),
+            .. schedule.Steps.SelectMany(step => step.Holds.Skip(1).Select((held, i) => (From: Class(step.Holds[i]), To: Class(held)))).Where(edge => edge.From != edge.To).Union(waits),
         ];
         if (edges.Length == 0)
             return;
@@ -102,7 +108,7 @@ internal static class TimelineHtml
             (double x1, double y1) = Place(locks, from);
             (double x2, double y2) = Place(locks, to);
             double length = Math.Max(1, Math.Sqrt(((x2 - x1) * (x2 - x1)) + ((y2 - y1) * (y2 - y1))));
-            bool isInCycle = cycle.Contains(from) && cycle.Contains(to);
+            bool isInCycle = waits.Contains((from, to)) || (cycle.Contains(from) && cycle.Contains(to));
             page.Append(CultureInfo.InvariantCulture, $"<line x1=\"{x1:F0}\" y1=\"{y1:F0}\" x2=\"{x2 - ((x2 - x1) / length * 12):F0}\" y2=\"{y2 - ((y2 - y1) / length * 12):F0}\" stroke=\"{(isInCycle ? "#d43a2f" : "#8a93a0")}\" stroke-width=\"1.5\" marker-end=\"url(#to)\"/>\n");
         }
         foreach (string name in locks)

@@ -69,7 +69,11 @@ public static class WaitCycles
     /// <summary>Says who holds what and waits for what.</summary>
     /// <param name="tasks">The tasks that have not ended.</param>
     public static string Describe(IEnumerable<SteppedTask> tasks) =>
-        string.Join("; ", tasks.Select(task => $"{task.Task.Name} holds {(task.Task.Held.IsEmpty ? "nothing" : string.Join(", ", task.Task.Held.ToArray()))} and waits for {(task.Target as KernelLock)?.Class.Name ?? "something"}"));
+        string.Join("; ", tasks.Select(task => $"{task.Task.Name} holds {(task.Task.Held.IsEmpty ? "nothing" : string.Join(", ", task.Task.Held.ToArray()))} and waits for {TargetOf(task)}"));
+
+    /// <summary>What a task that has not ended waits for.</summary>
+    /// <param name="task">The task.</param>
+    public static string TargetOf(SteppedTask task) => (task.Target as KernelLock)?.Class.Name ?? "a wake-up";
 
     // Of several readers one is enough: a task that waits for readers waits for each of them.
     private static SteppedTask? HolderOf(object? target, IReadOnlyList<SteppedTask> tasks)

@@ -55,7 +55,7 @@ public static partial class FindingsDocument
     private static string Traces(ScenarioResult result) =>
         result.Result.Verdict == Verdict.BoundReached ? $"over {result.Result.Executions}" : result.Result.Executions.ToString(CultureInfo.InvariantCulture);
 
-    // Steps of one task in a row are a line: what it takes, one after another. Waiting is not told.
+    // Steps of one task in a row are a line: what it takes, one after another. Waiting is told where it does not end.
     private static void Schedule(StringBuilder text, Schedule schedule)
     {
         const int ShownMax = 12;
@@ -69,5 +69,7 @@ public static partial class FindingsDocument
             last = step.Task;
         }
         text.Append(lines > ShownMax ? "\n\n    and so on\n" : "\n");
+        foreach (ScheduleStep wait in schedule.Waits)
+            text.Append(CultureInfo.InvariantCulture, $"1. {wait.Task}: {wait.Action} {wait.Target}\n");
     }
 }

@@ -156,15 +156,23 @@ internal sealed class ScenarioWorker : IDisposable
             SteppedTask? next = Array.Find(able, task => Describe(task.Index, Program.Next(task.Index)).IsSameAs(schedule.Steps[i]));
             if (next is null)
                 return $"step {i + 1} should be \"{schedule.Steps[i]}\"; what can be done is {(able.Length == 0 ? "nothing" : string.Join(", ", able.Select(task => $"\"{Describe(task.Index, Program.Next(task.Index))}\"")))}";
-            ScheduleStep step = Describe(next.Index, Program.Next(next.Index)) with { Operation = next.Index < _at.Length ? _at[next.Index] : -1 };
+            ScheduleStep step = Describe(next.Index, Program.Next(next.Index)) with { Operation = OperationOf(next) };
             Program.Do(next.Index);
-            steps.Add(step with { Holds = [.. next.Task.Held.ToArray().Select(held => held.ToString())] });
+            steps.Add(step with { Holds = HeldBy(next) });
         }
-        done = new Schedule(steps) { Points = _points };
+        done = new Schedule(steps) { Points = _points, Waits = Waits() };
         Schedule all = done;
         Look(() => all);
         return null;
     }
+
+    private int OperationOf(SteppedTask task) => task.Index < _at.Length ? _at[task.Index] : -1;
+
+    private static string[] HeldBy(SteppedTask task) => [.. task.Task.Held.ToArray().Select(held => held.ToString())];
+
+    private ScheduleStep[] Waits() => Program.Enabled != 0
+        ? []
+        : [.. Program.Runtime.Tasks.Where(task => !task.HasEnded).Select(task => new ScheduleStep(task.Task.Name, "waits for", WaitCycles.TargetOf(task)) { Operation = OperationOf(task), Holds = HeldBy(task) })];
 
     private void Begin(ExplorationRuntime runtime, IStepListener listener)
     {

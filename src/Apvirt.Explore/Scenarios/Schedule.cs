@@ -4,7 +4,7 @@ namespace Apvirt.Explore.Scenarios;
 
 /// <summary>One step of a schedule.</summary>
 /// <param name="Task">The caller, or what it started.</param>
-/// <param name="Action">What it does: acquires, acquires shared, enters, tries or deletes, goes on; with points everywhere also releases, reads, writes.</param>
+/// <param name="Action">What it does: acquires, acquires shared, enters, tries or deletes, goes on; with points everywhere also releases, reads, writes. Waits for, where it does not come to it.</param>
 /// <param name="Target">Class of the lock, or the field; empty if there is none.</param>
 public sealed record ScheduleStep(string Task, string Action, string Target)
 {
@@ -31,6 +31,13 @@ public sealed record Schedule(IReadOnlyList<ScheduleStep> Steps)
     /// those before all accesses and releases; null for none.
     /// </summary>
     public IReadOnlyList<string>? Points { get; init; }
+
+    /// <summary>What tasks wait for when nobody can step any more and they have not ended.</summary>
+    public IReadOnlyList<ScheduleStep> Waits { get; init; } = [];
+
+    /// <summary>The tasks, in the order of their first steps.</summary>
+    [JsonIgnore]
+    public IReadOnlyList<string> Tasks => [.. Steps.Concat(Waits).Select(step => step.Task).Distinct(StringComparer.Ordinal)];
 
     /// <summary>Points before all releases and accesses.</summary>
     public static IReadOnlyList<string> Everywhere { get; } = ["*"];
