@@ -9,8 +9,8 @@ namespace Apvirt.Explore.Engine;
 /// <remarks>
 /// Points lie before acquisitions and waits. A release is none, unless somebody tries the lock: it only enables. What
 /// makes locks different from memory is that an acquisition races with the acquisition before it, not with the release in
-/// between, and that a task which waits for ever races with the acquisition of what it waits for; without the latter,
-/// deadlocked traces would be lost. Memory that a step touches belongs to it, so that what a step conflicts with may depend
+/// between, and that a task which waits for ever races with the acquisition of what it waits for, all readers together if
+/// it is to write; without the latter, deadlocked traces would be lost. Memory that a step touches belongs to it, so that what a step conflicts with may depend
 /// on where it is done; its races are therefore looked at when the whole execution is known.
 /// </remarks>
 public sealed class Explorer : IExecution, IRaces
@@ -174,8 +174,9 @@ public sealed class Explorer : IExecution, IRaces
         }
         Depth = depth;
         _deepest = Math.Max(_deepest, depth);
+        // Old races lead to new choices where what a task would touch depends on what else was done.
         if (_isReduced)
-            _order.FindRaces(Math.Min(_prefix, depth), depth, _program, this);
+            _order.FindRaces(_order.HasMemory ? 0 : Math.Min(_prefix, depth), depth, _program, this);
         if (isGivenUp)
         {
             _blocked++;

@@ -50,6 +50,9 @@ internal sealed class StepOrder
     // Depths of the steps that a step conflicts with, while its races are found.
     private readonly List<int> _met = [];
 
+    // Depths of the steps that are to come after the later of two racing steps, as the earlier is.
+    private readonly List<int> _postponed = [];
+
     internal StepOrder(int tasks)
     {
         _tasks = tasks;
@@ -131,7 +134,7 @@ internal sealed class StepOrder
     }
 
     /// <summary>
-    /// The races of an execution that has ended, of all steps that are new in it: what does not follow from the earlier of
+    /// The races of an execution that has ended, of all its steps from one on: what does not follow from the earlier of
     /// two can be done before it, whether it was done between them or after both. A task that waits at the end races with
     /// the acquisition of what it waits for. That holds for an execution that is given up too: what it would repeat is how
     /// the others go on, not that this one waits.
@@ -196,7 +199,7 @@ internal sealed class StepOrder
         for (int i = _met.Count - 1; i >= 0; i--)
         {
             int early = _met[i];
-            if (reach[_task[early]] > early || (point.MayWait && !IsPossibleWithout(early, depth, point)))
+            if (reach[_task[early]] > early || !CanComeBefore(early, depth, task, point, known))
                 continue;
             races.Reverse(early, Initials(early, depth, end, task, point, accessed, known, races), task);
             Join(reach, Clock(early));
@@ -221,64 +224,91 @@ internal sealed class StepOrder
         }
     }
 
-    // Whether a step could be done without one before it, and without what follows from that. A release, a completion or
-    // whatever else made the step possible does not race with it.
-    private bool IsPossibleWithout(int early, int late, in Step point)
+    // Whether a step could be done before one that was done before it. A release, a completion or whatever else made the step
+    // possible does not race with it. Several readers keep a writer out together: it comes before all of them, or not at all.
+    private bool CanComeBefore(int early, int late, int task, in Step point, ReadOnlySpan<int> known)
     {
-        if (point.Object >= _counts.Length || (point.Kind == StepKind.Lock && !_isShared[point.Object] && _step[early] == point))
+        _postponed.Clear();
+        _postponed.Add(early);
+        if (!point.MayWait || point.Object >= _counts.Length || (point.Kind == StepKind.Lock && !_isShared[point.Object] && _step[early] == point)
+            || point.IsPossible(StateWithoutPostponed(early, late, point.Object)))
             return true;
+        if (point.Kind != StepKind.Lock)
+            return false;
         Access[] accesses = _accesses[point.Object];
-        int racer = _task[early];
-        int state = 0;
         for (int i = 0; i < _counts[point.Object]; i++)
+        {
+            (Step access, int depth) = accesses[i];
+            if (depth > early && depth < late && access.Kind is StepKind.LockShared or StepKind.TryShared && _task[depth] != task && (known.IsEmpty || known[_task[depth]] <= depth))
+                _postponed.Add(depth);
+        }
+        return _postponed.Count > 1 && point.IsPossible(StateWithoutPostponed(early, late, point.Object));
+    }
+
+    private int StateWithoutPostponed(int early, int late, int target)
+    {
+        Access[] accesses = _accesses[target];
+        int state = 0;
+        for (int i = 0; i < _counts[target]; i++)
         {
             (Step access, int depth) = accesses[i];
             if (depth >= late)
                 break;
-            if (depth < early || Clock(depth)[racer] <= early)
+            if (depth < early || !IsPostponed(depth))
                 state = access.Apply(state);
         }
-        return point.IsPossible(state);
+        return state;
+    }
+
+    // Whether a step follows from one that is to come later.
+    private bool IsPostponed(int depth)
+    {
+        ReadOnlySpan<int> clock = Clock(depth);
+        foreach (int postponed in _postponed)
+        {
+            if (clock[_task[postponed]] > postponed)
+                return true;
+        }
+        return false;
     }
 
     // The tasks that can come first in an execution that has the later of two racing steps before the earlier.
     private ulong Initials(int early, int late, int end, int task, in Step point, Step[]? accessed, ReadOnlySpan<int> known, IRaces races)
     {
-        int racer = _task[early];
         ulong seen = 0;
         ulong initials = 0;
         for (int depth = early + 1; depth < end; depth++)
         {
             int other = _task[depth];
             // What follows from the early step cannot come before it.
-            if ((seen >> other & 1) != 0 || Clock(depth)[racer] > early)
+            if ((seen >> other & 1) != 0 || IsPostponed(depth))
                 continue;
             seen |= 1UL << other;
-            if (!FollowsFromBetween(Clock(depth), early, depth, racer))
+            if (!FollowsFromBetween(Clock(depth), early, depth))
                 initials |= 1UL << other;
         }
         if ((seen >> task & 1) == 0
-            && (known.IsEmpty || !FollowsFromBetween(known, early, late, racer))
-            && !MeetsAfter(point, early, task, racer)
-            && !MeetsAfter(accessed, early, task, racer)
+            && (known.IsEmpty || !FollowsFromBetween(known, early, late))
+            && !MeetsAfter(point, early, task)
+            && !MeetsAfter(accessed, early, task)
             // What a step touches may depend on where it is done.
-            && !(HasMemory && races.WasTried(early, task) && MeetsAfter(FootprintAt(early, task), early, task, racer)))
+            && !(HasMemory && races.WasTried(early, task) && MeetsAfter(FootprintAt(early, task), early, task)))
             initials |= 1UL << task;
         return initials;
     }
 
-    private bool MeetsAfter(Step[]? parts, int early, int task, int racer)
+    private bool MeetsAfter(Step[]? parts, int early, int task)
     {
         foreach (Step part in parts ?? [])
         {
-            if (MeetsAfter(part, early, task, racer))
+            if (MeetsAfter(part, early, task))
                 return true;
         }
         return false;
     }
 
-    // Whether a part of a step conflicts with what is done after a depth without following from the step there.
-    private bool MeetsAfter(in Step part, int early, int task, int racer)
+    // Whether a part of a step conflicts with what is done after a depth without following from what is postponed.
+    private bool MeetsAfter(in Step part, int early, int task)
     {
         if (part.Object >= _counts.Length)
             return false;
@@ -286,18 +316,18 @@ internal sealed class StepOrder
         for (int i = _counts[part.Object] - 1; i >= 0 && accesses[i].Depth > early; i--)
         {
             int depth = accesses[i].Depth;
-            if (_task[depth] != task && Clock(depth)[racer] <= early && accesses[i].Step.ConflictsWith(part))
+            if (_task[depth] != task && !IsPostponed(depth) && accesses[i].Step.ConflictsWith(part))
                 return true;
         }
         return false;
     }
 
-    // Whether a step follows from one between two depths that does not follow from the early one.
-    private bool FollowsFromBetween(ReadOnlySpan<int> clock, int early, int late, int racer)
+    // Whether a step follows from one between two depths that does not follow from what is postponed.
+    private bool FollowsFromBetween(ReadOnlySpan<int> clock, int early, int late)
     {
         for (int depth = early + 1; depth < late; depth++)
         {
-            if (clock[_task[depth]] > depth && Clock(depth)[racer] <= early)
+            if (clock[_task[depth]] > depth && !IsPostponed(depth))
                 return true;
         }
         return false;

@@ -7,6 +7,11 @@ namespace Apvirt.Explore.Tests.Engine;
 public sealed class RandomProgramTests
 {
     private const int Programs = 5000;
+    private const int Larger = 1500;
+    private const int InterleavingsMax = 4000;
+
+    // Few locks for many tasks, so that several readers keep out a writer.
+    private static readonly int[] CrowdedLocks = [0, 3, 4];
 
     [Fact]
     public void Random_programs_have_the_traces_of_brute_force()
@@ -66,30 +71,118 @@ public sealed class RandomProgramTests
         }
     }
 
+    // Two readers keep a writer out, and each waits for what the writer's task has: no one of the two races with it alone.
+    [Fact]
+    public void A_writer_comes_before_all_readers_that_keep_it_out()
+    {
+        Instruction[] reader = [new(StepKind.LockShared, 1), new(StepKind.Lock, 0), new(StepKind.Unlock, 0), new(StepKind.UnlockShared, 1)];
+        LockProgram program = new(2, [new(StepKind.LockShared, 0), new(StepKind.Lock, 1), new(StepKind.Unlock, 1), new(StepKind.UnlockShared, 0)], reader, reader);
+        HashSet<ulong> all = [];
+        HashSet<ulong> reduced = [];
+        Assert.Equal(Verdict.Exhausted, Traces(program, new ExploreOptions { Strategy = Strategy.Naive }, all).Verdict);
+        Assert.Equal(Verdict.Exhausted, Traces(program, new ExploreOptions(), reduced).Verdict);
+        Assert.Equal(all.Order(), reduced.Order());
+    }
+
+    // Larger than what brute force can do. Naive search knows nothing of races: it has every interleaving.
+    [Fact]
+    public void Larger_programs_have_the_traces_of_all_interleavings()
+    {
+        Random random = new(3);
+        int compared = 0;
+        int skipped = 0;
+        while (compared < Larger)
+        {
+            LockProgram program = Make(random, hasMemory: compared % 3 == 0, isLarger: true);
+            HashSet<ulong> all = [];
+            if (Traces(program, new ExploreOptions { Strategy = Strategy.Naive, ExecutionsMax = InterleavingsMax }, all).Verdict != Verdict.Exhausted)
+            {
+                skipped++;
+                continue;
+            }
+            compared++;
+            HashSet<ulong> reduced = [];
+            ExploreResult result = Traces(program, new ExploreOptions(), reduced);
+            Assert.True(all.SetEquals(reduced), $"{reduced.Count} traces instead of {all.Count} of\n{Text(program)}");
+            Assert.True(result.Executions == all.Count, $"{result.Executions} executions for {all.Count} traces of\n{Text(program)}");
+        }
+        TestContext.Current.TestOutputHelper?.WriteLine($"{compared} compared, {skipped} too large");
+    }
+
+    private static ExploreResult Traces(LockProgram program, ExploreOptions options, HashSet<ulong> traces)
+    {
+        Explorer explorer = new(new LockProgramRun(program), options);
+        explorer.Completed = execution =>
+        {
+            traces.Add(TraceOf(execution, program.Tasks.Length));
+            return true;
+        };
+        return explorer.Run();
+    }
+
+    // The same for all executions of a trace: by task, what each of its steps follows from.
+    private static ulong TraceOf(IExecution execution, int tasks)
+    {
+        int[] clocks = new int[execution.Depth * tasks];
+        int[] counts = new int[tasks];
+        ulong[] hashes = new ulong[tasks];
+        for (int at = 0; at < execution.Depth; at++)
+        {
+            int task = execution.TaskAt(at);
+            Span<int> clock = clocks.AsSpan(at * tasks, tasks);
+            for (int before = 0; before < at; before++)
+            {
+                if (execution.TaskAt(before) != task && !Conflict(execution, at, before))
+                    continue;
+                for (int i = 0; i < tasks; i++)
+                    clock[i] = Math.Max(clock[i], clocks[(before * tasks) + i]);
+            }
+            clock[task] = ++counts[task];
+            foreach (int count in clock)
+                hashes[task] = (hashes[task] ^ (ulong)count) * 0x9e3779b97f4a7c15UL;
+        }
+        return hashes.Aggregate(0UL, (all, hash) => (all ^ (hash >> 29) ^ hash) * 0xbf58476d1ce4e5b9UL);
+    }
+
+    private static bool Conflict(IExecution execution, int one, int other)
+    {
+        if (execution.StepAt(one).ConflictsWith(execution.StepAt(other)))
+            return true;
+        foreach (Step mine in execution.AccessedAt(one))
+        {
+            foreach (Step theirs in execution.AccessedAt(other))
+            {
+                if (mine.ConflictsWith(theirs))
+                    return true;
+            }
+        }
+        return false;
+    }
+
     private sealed record Done(int Task, List<Step> Parts);
 
     private static string Text(LockProgram program) => string.Join('\n', program.Tasks.Select(task => string.Join(' ', task.Select(i => $"{i.Kind}({i.Object}{(i.Skip > 0 ? $", skip {i.Skip}" : "")})"))));
 
     // Objects 0 to 2 are mutexes, 3 and 4 reader/writer locks, 5 is a completion, 6 and 7 are memory that no lock guards.
-    private static LockProgram Make(Random random, bool hasMemory)
+    private static LockProgram Make(Random random, bool hasMemory, bool isLarger = false)
     {
-        Instruction[][] tasks = new Instruction[random.Next(2, 5)][];
+        Instruction[][] tasks = new Instruction[isLarger ? random.Next(3, 6) : random.Next(2, 5)][];
         for (int i = 0; i < tasks.Length; i++)
         {
             List<Instruction> task = [];
-            Fill(random, task, [], depth: 0, hasMemory);
+            Fill(random, task, [], depth: 0, hasMemory, isLarger);
             tasks[i] = [.. task];
         }
         return new LockProgram(8, tasks);
     }
 
-    private static void Fill(Random random, List<Instruction> task, HashSet<int> held, int depth, bool hasMemory)
+    private static void Fill(Random random, List<Instruction> task, HashSet<int> held, int depth, bool hasMemory, bool isLarger)
     {
         int count = random.Next(1, depth == 0 ? 3 : 2);
         for (int i = 0; i < count; i++)
         {
             int choice = random.Next(10);
-            int target = random.Next(5);
+            int target = isLarger ? CrowdedLocks[random.Next(CrowdedLocks.Length)] : random.Next(5);
             if (choice == 0 && depth == 0)
             {
                 task.Add(new Instruction(random.Next(2) == 0 ? StepKind.Complete : StepKind.Wait, 5));
@@ -98,12 +191,12 @@ public sealed class RandomProgramTests
             if (!held.Add(target))
                 continue;
             bool isShared = target >= 3 && random.Next(2) == 0;
-            bool isTry = choice is 1 or 2;
+            bool isTry = choice is 1 or 2 && !isLarger;
             List<Instruction> inner = [];
             if (hasMemory && random.Next(3) > 0)
                 Access(random, inner);
             if (depth < 2 && random.Next(3) > 0)
-                Fill(random, inner, held, depth + 1, hasMemory);
+                Fill(random, inner, held, depth + 1, hasMemory, isLarger);
             inner.Add(new Instruction(isShared ? StepKind.UnlockShared : StepKind.Unlock, target));
             task.Add(isTry
                 ? new Instruction(isShared ? StepKind.TryShared : StepKind.Try, target, inner.Count)
