@@ -60,7 +60,7 @@ public sealed class StolenQueue(OwnershipTest test) : Design
         {
             if (_isAssigned)
                 error = Errno.EBUSY;
-            _matrix.Unlock(task);
+            await _matrix.UnlockAsync(task);
         }
         if (error == Errno.Ok)
             await _isReserved.WriteAsync(task, true);
@@ -86,7 +86,7 @@ public sealed class StolenQueue(OwnershipTest test) : Design
             _isAssigned = true;
         if (test == OwnershipTest.Inside)
             _perms.Unlock(task);
-        _matrix.Unlock(task);
+        await _matrix.UnlockAsync(task);
         if (test == OwnershipTest.Outside)
             _perms.Unlock(task);
         return error;
@@ -114,7 +114,7 @@ public sealed class ParallelAssignments(bool tries) : Design
                     return;
                 await queue.WriteAsync(task, 1);
                 _assigned++;
-                _matrix.Unlock(task);
+                await _matrix.UnlockAsync(task);
             });
         }
     }

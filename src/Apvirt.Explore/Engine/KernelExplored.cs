@@ -125,7 +125,10 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
         _races.Steps(_stepping);
         if (HasPictures)
             Access(NumberOf(Everything), isWrite: false);
+        Step step = _next[task];
         Runtime.Step(Runtime.Tasks[task]);
+        // What is the step itself is not within it too.
+        _released.Remove(step);
         LetTimePass();
     }
 
@@ -182,6 +185,8 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
         PointKind.Enter => new Step(StepKind.TryShared, NumberOf(task.Target!)),
         PointKind.Delete => new Step(StepKind.Try, NumberOf(task.Target!)),
         PointKind.Try => new Step(StepKind.Try, NumberOf(task.Target!)),
+        PointKind.TryShared => new Step(StepKind.TryShared, NumberOf(task.Target!)),
+        PointKind.Unlock => new Step(StepKind.Unlock, NumberOf(task.Target!)),
         PointKind.LockShared => new Step(StepKind.LockShared, NumberOf(task.Target!)),
         PointKind.Begin => new Step(StepKind.Local, NumberOf($"begins {task.Target}")),
         _ => throw new InvalidOperationException($"no step for {task.Kind}"),
@@ -209,10 +214,10 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
         return number;
     }
 
-    /// <summary>Class of the lock that a step names; empty if it names none.</summary>
+    /// <summary>Class of the lock that a step names; null if it names none.</summary>
     /// <param name="target">Number of the object.</param>
-    public string NameOf(int target) =>
-        target < TasksMax ? "" : _objects.FirstOrDefault(o => o.Value == target).Key is KernelLock kernelLock ? kernelLock.Class.Name : "";
+    public LockClass? ClassOf(int target) =>
+        target < TasksMax ? null : (_objects.FirstOrDefault(o => o.Value == target).Key as KernelLock)?.Class;
 
     /// <summary>What a step in the middle of a task's code does first.</summary>
     /// <param name="step">The step.</param>

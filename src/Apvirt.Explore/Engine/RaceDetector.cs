@@ -1,4 +1,5 @@
 using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 
 namespace Apvirt.Explore.Engine;
@@ -43,8 +44,12 @@ internal sealed class RaceDetector(int tasksMax)
         _task = task.Index;
         if (task.IsWoken || task.Target is not { } target || !_released.TryGetValue(target, out (int[] Exclusive, int[] Shared) known))
             return;
+        // Who only finds that a lock is taken, or releases it, learns nothing from who released it before.
+        if (task.Kind == PointKind.Unlock || (task.Kind == PointKind.Try && target is KernelLock { IsHeld: true })
+            || (task.Kind == PointKind.TryShared && target is KernelRwSemaphore semaphore && !semaphore.Admits(LockMode.Read)))
+            return;
         Join(Known(_task), known.Exclusive);
-        if (task.Kind is not (PointKind.LockShared or PointKind.Enter))
+        if (task.Kind is not (PointKind.LockShared or PointKind.TryShared or PointKind.Enter))
             Join(Known(_task), known.Shared);
     }
 

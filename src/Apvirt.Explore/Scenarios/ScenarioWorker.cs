@@ -293,15 +293,17 @@ internal sealed class ScenarioWorker : IDisposable
             string[] does = Program.DoesFirst(step).Split(' ', 2);
             return new ScheduleStep(name, does[0], does.Length > 1 ? does[1] : "");
         }
-        string target = Program.NameOf(step.Object);
-        string action = target.Length == 0 ? "goes on" : step.Kind switch
+        LockClass? target = Program.ClassOf(step.Object);
+        bool isFile = target?.Kind == LockKind.ActiveReference;
+        string action = target is null ? "goes on" : step.Kind switch
         {
             StepKind.LockShared => "acquires shared",
-            StepKind.TryShared => "enters",
-            StepKind.Try => "tries or deletes",
+            StepKind.TryShared => isFile ? "enters" : "tries shared",
+            StepKind.Try => isFile ? "deletes" : "tries",
+            StepKind.Unlock => "releases",
             _ => "acquires",
         };
-        return new ScheduleStep(name, action, target);
+        return new ScheduleStep(name, action, target?.Name ?? "");
     }
 
     private string Outcome() => OutcomeText.Of(_host, _answers.SelectMany(answers => answers));

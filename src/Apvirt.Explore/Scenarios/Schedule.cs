@@ -4,7 +4,7 @@ namespace Apvirt.Explore.Scenarios;
 
 /// <summary>One step of a schedule.</summary>
 /// <param name="Task">The caller, or what it started.</param>
-/// <param name="Action">What it does: acquires, acquires shared, enters, tries or deletes, goes on; with points everywhere also releases, reads, writes. Waits for, where it does not come to it.</param>
+/// <param name="Action">What it does: acquires, acquires shared, tries, tries shared, enters, deletes, goes on; where it matters releases, reads, writes. Waits for, where it does not come to it.</param>
 /// <param name="Target">Class of the lock, or the field; empty if there is none.</param>
 public sealed record ScheduleStep(string Task, string Action, string Target)
 {

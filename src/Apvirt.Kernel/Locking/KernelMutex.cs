@@ -87,6 +87,17 @@ public sealed class KernelMutex : KernelLock
         return TryTake(task, file, line, isTry: true);
     }
 
+    /// <summary>The same as <see cref="Unlock"/>, at a point where others may run first: for a mutex that somebody tries.</summary>
+    /// <param name="task">The holder.</param>
+    public async ValueTask UnlockAsync(KernelTask task)
+    {
+        if (task.HasPoints)
+            await task.Runtime.PointAsync(task, this, PointKind.Unlock);
+        task.Runtime.EntersSection();
+        Unlock(task);
+        task.Runtime.LeavesSection();
+    }
+
     /// <summary>Releases the mutex and hands it to the first waiter.</summary>
     /// <param name="task">The holder.</param>
     /// <exception cref="InvalidOperationException">The task does not hold the mutex, and nothing is checked.</exception>

@@ -62,6 +62,18 @@ public sealed class KernelRwSemaphore : KernelLock
             return TryTake(task, LockMode.Read, file, line, isTry: true);
     }
 
+    /// <summary>The same as <see cref="TryLockRead"/>, at a point where others may run first.</summary>
+    /// <param name="task">The acquiring task.</param>
+    /// <param name="file">Acquiring file; filled in by the compiler.</param>
+    /// <param name="line">Acquiring line; filled in by the compiler.</param>
+    /// <returns>Whether the semaphore is now held by the task.</returns>
+    public async ValueTask<bool> TryLockReadAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    {
+        if (task.HasPoints)
+            await task.Runtime.PointAsync(task, this, PointKind.TryShared);
+        return TryLockRead(task, file, line);
+    }
+
     /// <summary>Acquires exclusively if that is possible without sleeping.</summary>
     /// <param name="task">The acquiring task.</param>
     /// <param name="file">Acquiring file; filled in by the compiler.</param>
@@ -79,6 +91,17 @@ public sealed class KernelRwSemaphore : KernelLock
     /// <summary>Releases an exclusive hold.</summary>
     /// <param name="task">The holder.</param>
     public void UnlockWrite(KernelTask task) => Unlock(task, shared: false);
+
+    /// <summary>The same as <see cref="UnlockWrite"/>, at a point where others may run first: for a semaphore that somebody tries.</summary>
+    /// <param name="task">The holder.</param>
+    public async ValueTask UnlockWriteAsync(KernelTask task)
+    {
+        if (task.HasPoints)
+            await task.Runtime.PointAsync(task, this, PointKind.Unlock);
+        task.Runtime.EntersSection();
+        UnlockWrite(task);
+        task.Runtime.LeavesSection();
+    }
 
     private void Unlock(KernelTask task, bool shared)
     {

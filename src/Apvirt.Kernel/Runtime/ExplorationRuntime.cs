@@ -34,7 +34,7 @@ public sealed class SteppedTask
     public string? Amid { get; internal set; }
 
     /// <summary>Whether it can do a step: it was woken, or what it is about to acquire is free.</summary>
-    public bool CanStep => Item is not null || Amid is not null || (Target is not null && Kind is PointKind.Try or PointKind.Enter or PointKind.Delete) || (Target is not null && Target switch
+    public bool CanStep => Item is not null || Amid is not null || (Target is not null && Kind is PointKind.Try or PointKind.TryShared or PointKind.Unlock or PointKind.Enter or PointKind.Delete) || (Target is not null && Target switch
     {
         KernelMutex mutex => !mutex.IsTaken,
         KernelRwSemaphore semaphore => semaphore.Admits(Kind == PointKind.Lock ? LockMode.Write : LockMode.Read),

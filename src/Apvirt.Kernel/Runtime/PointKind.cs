@@ -9,6 +9,10 @@ public enum PointKind
     LockShared,
     /// <summary>Acquires exclusively, or finds that it cannot.</summary>
     Try,
+    /// <summary>Acquires shared, or finds that it cannot.</summary>
+    TryShared,
+    /// <summary>Releases an exclusive hold of what others try to acquire: for them it makes a difference when.</summary>
+    Unlock,
     /// <summary>Refers to something, or finds that it has been deleted.</summary>
     Enter,
     /// <summary>Deletes, and waits until nobody refers any more.</summary>

@@ -67,7 +67,7 @@ public sealed class MdevParent
         Errno error = await Bus.ReserveAsync(task, this, uuid);
         if (error != Errno.Ok)
             return error;
-        if (!_unregister.TryLockRead(task))
+        if (!await _unregister.TryLockReadAsync(task))
         {
             await Bus.ReleaseAsync(task, this, uuid);
             return Errno.ENODEV;
@@ -103,7 +103,7 @@ public sealed class MdevParent
         if (error != Errno.Ok)
             return error;
         device.TakeRemoveAway();
-        if (!_unregister.TryLockRead(task))
+        if (!await _unregister.TryLockReadAsync(task))
             return Errno.ENODEV;
         await RemoveDeviceAsync(task, device);
         _unregister.UnlockRead(task);
@@ -122,7 +122,7 @@ public sealed class MdevParent
         }
         Device.Remove(_typesDirectory.Name);
         Bus.RemoveParent(this);
-        _unregister.UnlockWrite(task);
+        await _unregister.UnlockWriteAsync(task);
     }
 
     private async ValueTask RemoveDeviceAsync(KernelTask task, MdevDevice device)
