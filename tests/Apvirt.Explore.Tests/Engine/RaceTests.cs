@@ -87,6 +87,31 @@ public sealed class RaceTests
         }));
 
     [Fact]
+    public void A_try_that_fails_orders_nothing_and_one_that_succeeds_does()
+    {
+        async ValueTask WriteAndComeBack(Owner owner, KernelTask task)
+        {
+            await WriteUnderFirst(owner, task, Nothing);
+            await owner.First.LockAsync(task);
+            await owner.Second.LockAsync(task);
+            owner.Second.Unlock(task);
+            await owner.First.UnlockAsync(task);
+        }
+
+        Func<Owner, KernelTask, ValueTask> ReadIf(bool isTaken) => async (owner, task) =>
+        {
+            bool hasTaken = await owner.First.TryLockAsync(task);
+            if (hasTaken == isTaken)
+                owner.Read(task, Nothing);
+            if (hasTaken)
+                await owner.First.UnlockAsync(task);
+        };
+
+        Assert.Contains(Explore(WriteAndComeBack, ReadIf(isTaken: false)), race => race.StartsWith("DataRace", StringComparison.Ordinal));
+        Assert.DoesNotContain(Explore(WriteAndComeBack, ReadIf(isTaken: true)), race => race.StartsWith("DataRace", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void Readers_are_ordered_with_writers_and_need_not_be_with_each_other()
     {
         async ValueTask Read(Owner owner, KernelTask task)
