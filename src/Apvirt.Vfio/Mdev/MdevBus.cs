@@ -18,10 +18,10 @@ public sealed class MdevBus : Bus
 
     private readonly SysfsDirectory _parentClass;
 
-    // L30. Guards _known and _available. A name stays known until the device is released, long after it left the tree.
+    // L30. Guards _known, and of each parent what is available. A name stays known until the device is released, long after it
+    // left the tree.
     private readonly KernelMutex _listLock = new(ListClass);
     private readonly Dictionary<Guid, MdevDevice?> _known = [];
-    private readonly Dictionary<MdevParent, int> _available = [];
 
     /// <summary>Makes the bus, its class of parents and its module.</summary>
     /// <param name="model">The machine's device model.</param>
@@ -43,7 +43,6 @@ public sealed class MdevBus : Bus
 
     internal void AddParent(MdevParent parent)
     {
-        _available.Add(parent, parent.MaxInstances);
         _parentClass.AddLink(parent.Device.Name, parent.Device);
         Model.Uevents.Send(parent.Device, "change", "MDEV_STATE", "registered");
     }
@@ -51,21 +50,18 @@ public sealed class MdevBus : Bus
     internal void RemoveParent(MdevParent parent)
     {
         _parentClass.Remove(parent.Device.Name);
-        _available.Remove(parent);
         Model.Uevents.Send(parent.Device, "change", "MDEV_STATE", "unregistered");
     }
-
-    internal int Available(MdevParent parent) => _available.GetValueOrDefault(parent);
 
     /// <summary>Takes a name and an instance, or says why not.</summary>
     internal async ValueTask<Errno> ReserveAsync(KernelTask task, MdevParent parent, Guid uuid)
     {
         await _listLock.LockAsync(task);
-        Errno error = _known.ContainsKey(uuid) ? Errno.EEXIST : _available[parent] == 0 ? Errno.EUSERS : Errno.Ok;
+        Errno error = _known.ContainsKey(uuid) ? Errno.EEXIST : parent.AvailableInstances == 0 ? Errno.EUSERS : Errno.Ok;
         if (error == Errno.Ok)
         {
             _known.Add(uuid, null);
-            _available[parent]--;
+            parent.AvailableInstances--;
         }
         _listLock.Unlock(task);
         return error;
@@ -95,7 +91,7 @@ public sealed class MdevBus : Bus
     {
         await _listLock.LockAsync(task);
         _known.Remove(uuid);
-        _available[parent]++;
+        parent.AvailableInstances++;
         _listLock.Unlock(task);
     }
 }

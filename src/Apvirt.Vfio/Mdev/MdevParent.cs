@@ -29,7 +29,7 @@ public sealed class MdevParent
         Bus = bus;
         Device = device;
         Driver = driver;
-        MaxInstances = maxInstances;
+        MaxInstances = AvailableInstances = maxInstances;
         _typesDirectory = device.AddDirectory("mdev_supported_types");
         MdevType type = new(_typesDirectory, this, typeName, prettyName);
         _types.Add(type);
@@ -50,7 +50,7 @@ public sealed class MdevParent
     public int MaxInstances { get; }
 
     /// <summary>How many more there can be now.</summary>
-    public int AvailableInstances => Bus.Available(this);
+    public int AvailableInstances { get; internal set; }
 
     /// <summary>The types.</summary>
     public IReadOnlyList<MdevType> Types => _types;
@@ -120,6 +120,9 @@ public sealed class MdevParent
             if (device is MdevDevice mdev && mdev.Type.Parent == this && await Bus.DeactivateAsync(task, mdev) == Errno.Ok)
                 await RemoveDeviceAsync(task, mdev);
         }
+        // Whoever makes one right now is told that the parent goes, and is waited for.
+        foreach (MdevType type in _types)
+            await type.Files.DeleteAsync(task);
         Device.Remove(_typesDirectory.Name);
         Bus.RemoveParent(this);
         await _unregister.UnlockWriteAsync(task);
