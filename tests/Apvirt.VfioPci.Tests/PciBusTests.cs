@@ -1,3 +1,4 @@
+using System.Text;
 using Apvirt.Host.Guests;
 using Apvirt.Kernel;
 using Apvirt.VfioPci.Pci;
@@ -321,6 +322,30 @@ public sealed class PciBusTests
         Assert.Equal(Errno.Ok, _h.Stop("g"));
         Assert.Equal(Errno.Ok, _h.Write("/sys/bus/pci/drivers/i915/unbind", PciHost.Gpu));
         Assert.Equal(["matrix"], _h.List("/sys/class/mdev_bus"));
+        Assert.Empty(_h.Host.Pci.Vgpus);
+        _h.AssertClean();
+    }
+
+    // vfio.md 10: while the parent goes, which waits for an open vGPU, nobody makes another or removes one.
+    [Fact]
+    public void No_vgpu_is_made_or_removed_while_the_adapter_waits_for_an_open_one()
+    {
+        const string Other = "cef03c3c-903d-4ecc-9a83-40694cb8aee4";
+        _h.CreateVgpu().CreateVgpu(Other);
+        Assert.Equal(Errno.Ok, _h.Runtime.Drive(_h.Host.Guests.StartAsync(_h.Task, "g", [PciHost.Vgpu], new GuestOptions { RegistersRequest = false })));
+        bool isGone = false;
+        _h.Runtime.Spawn("unbinder", async task =>
+        {
+            await _h.Host.Tree.WriteAsync(task, "/sys/bus/pci/drivers/i915/unbind", Encoding.ASCII.GetBytes(PciHost.Gpu));
+            isGone = true;
+        });
+        _h.Runtime.Advance(TimeSpan.FromSeconds(1));
+        Assert.False(isGone);
+        Assert.Equal(Errno.ENODEV, _h.Write($"{Devices}{PciHost.Gpu}/mdev_supported_types/i915-GVTg_V5_4/create", "11111111-2222-4333-8444-555555555555"));
+        Assert.Equal(Errno.ENODEV, _h.Write($"/sys/bus/mdev/devices/{Other}/remove", "1"));
+        Assert.Equal(Errno.Ok, _h.Stop("g"));
+        _h.Runtime.Advance(TimeSpan.FromSeconds(11));
+        Assert.True(isGone);
         Assert.Empty(_h.Host.Pci.Vgpus);
         _h.AssertClean();
     }

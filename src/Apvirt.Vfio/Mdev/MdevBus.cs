@@ -87,6 +87,15 @@ public sealed class MdevBus : Bus
         return error;
     }
 
+    /// <summary>Ends the removal of a device that was not removed, unless somebody else has removed it.</summary>
+    internal async ValueTask ReactivateAsync(KernelTask task, MdevDevice device)
+    {
+        await _listLock.LockAsync(task);
+        if (_known.ContainsKey(device.Uuid))
+            _known[device.Uuid] = device;
+        _listLock.Unlock(task);
+    }
+
     internal async ValueTask ReleaseAsync(KernelTask task, MdevParent parent, Guid uuid)
     {
         await _listLock.LockAsync(task);

@@ -89,6 +89,9 @@ public abstract class MdevDevice : Device
         return true;
     }
 
+    /// <summary>The attribute is there again, as the device stays.</summary>
+    internal void GiveRemoveBack() => Interlocked.Exchange(ref Shared(ref _isRemoveGone, "removal", isWrite: true), 0);
+
     private void ReportNoRemove(KernelTask task, Errno error) => task.Checks?.Violations.Add(
         new Violation(ViolationKind.Invariant, "I30", $"removing {Name} ended with {error}, and it has no remove any more", task.Name) { Finding = Quirk.RemoveGoesFirst.Finding() });
 }

@@ -1,4 +1,5 @@
 using System.Text;
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
@@ -104,7 +105,15 @@ public sealed class MdevParent
             return error;
         device.TakeRemoveAway();
         if (!await _unregister.TryLockReadAsync(task))
+        {
+            // The parent removes it; until then it is as it was.
+            if (!Bus.Profile.Has(Quirk.RemoveGoesFirst))
+            {
+                await Bus.ReactivateAsync(task, device);
+                device.GiveRemoveBack();
+            }
             return Errno.ENODEV;
+        }
         await RemoveDeviceAsync(task, device);
         _unregister.UnlockRead(task);
         return Errno.Ok;
@@ -117,7 +126,8 @@ public sealed class MdevParent
         await _unregister.LockWriteAsync(task);
         foreach (Device device in Bus.Devices())
         {
-            if (device is MdevDevice mdev && mdev.Type.Parent == this && await Bus.DeactivateAsync(task, mdev) == Errno.Ok)
+            // Also one whose removal has begun, and is about to find that the parent goes.
+            if (device is MdevDevice mdev && mdev.Type.Parent == this)
                 await RemoveDeviceAsync(task, mdev);
         }
         // Whoever makes one right now is told that the parent goes, and is waited for.
