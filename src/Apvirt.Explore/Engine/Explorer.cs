@@ -7,11 +7,11 @@ namespace Apvirt.Explore.Engine;
 /// executions that differ only in the order of steps which do not conflict are the same trace, and one of them is enough.
 /// </summary>
 /// <remarks>
-/// Points lie before acquisitions and waits. A release is none, unless somebody tries the lock: it only enables. What
-/// makes locks different from memory is that an acquisition races with the acquisition before it, not with the release in
-/// between, and that a task which waits for ever races with the acquisition of what it waits for, all readers together if
-/// it is to write; without the latter, deadlocked traces would be lost. Memory that a step touches belongs to it, so that what a step conflicts with may depend
-/// on where it is done; its races are therefore looked at when the whole execution is known.
+/// Points lie before acquisitions and waits. A release is none, unless somebody tries the lock: it only enables. What makes
+/// locks different from memory is that an acquisition races with the acquisition before it, not with the release in between,
+/// and that a task which waits for ever races with the acquisition of what it waits for, all readers together if it is to
+/// write; without the latter, deadlocked traces would be lost. Memory that a step touches belongs to it, so that what a step
+/// conflicts with may depend on where it is done; its races are therefore looked at when the whole execution is known.
 /// </remarks>
 public sealed class Explorer : IExecution, IRaces
 {

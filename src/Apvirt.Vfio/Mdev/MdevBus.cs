@@ -91,7 +91,8 @@ public sealed class MdevBus : Bus
     internal async ValueTask ReactivateAsync(KernelTask task, MdevDevice device)
     {
         await _listLock.LockAsync(task);
-        if (_known.ContainsKey(device.Uuid))
+        // The name of one that was removed may be another's by now.
+        if (device.IsRegistered && _known.ContainsKey(device.Uuid))
             _known[device.Uuid] = device;
         _listLock.Unlock(task);
     }
