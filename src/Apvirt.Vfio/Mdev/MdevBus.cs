@@ -18,8 +18,8 @@ public sealed class MdevBus : Bus
 
     private readonly SysfsDirectory _parentClass;
 
-    // L30. Guards _known, and of each parent what is available. A name stays known until the device is released, long after it
-    // left the tree.
+    // L30. Guards _known, of each parent what is available, and whether a device is released. A name stays known until then, long
+    // after the device left the tree.
     private readonly KernelMutex _listLock = new(ListClass);
     private readonly Dictionary<Guid, MdevDevice?> _known = [];
 
@@ -92,14 +92,16 @@ public sealed class MdevBus : Bus
     {
         await _listLock.LockAsync(task);
         // The name of one that was removed may be another's by now.
-        if (device.IsRegistered && _known.ContainsKey(device.Uuid))
+        if (!device.IsReleased)
             _known[device.Uuid] = device;
         _listLock.Unlock(task);
     }
 
-    internal async ValueTask ReleaseAsync(KernelTask task, MdevParent parent, Guid uuid)
+    /// <summary>Gives a name and an instance back, those of a device if there was one.</summary>
+    internal async ValueTask ReleaseAsync(KernelTask task, MdevParent parent, Guid uuid, MdevDevice? device = null)
     {
         await _listLock.LockAsync(task);
+        device?.IsReleased = true;
         _known.Remove(uuid);
         parent.AvailableInstances++;
         _listLock.Unlock(task);

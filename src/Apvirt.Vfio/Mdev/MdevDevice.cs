@@ -34,6 +34,9 @@ public abstract class MdevDevice : Device
         Uuid = uuid;
     }
 
+    /// <summary>Whether its name can be another's. Under the bus's list lock.</summary>
+    internal bool IsReleased { get; set; }
+
     /// <summary>The type.</summary>
     public MdevType Type { get; }
 

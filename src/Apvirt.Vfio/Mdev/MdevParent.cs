@@ -142,6 +142,6 @@ public sealed class MdevParent
     {
         device.Type.DevicesDirectory.Remove(device.Name);
         await Bus.RemoveDeviceAsync(task, device);
-        await Bus.ReleaseAsync(task, this, device.Uuid);
+        await Bus.ReleaseAsync(task, this, device.Uuid, device);
     }
 }
