@@ -73,8 +73,8 @@ public static class FuzzRun
             for (int waits = 0; waits < Patience.TotalMinutes && running.Exists(task => !task.IsCompleted); waits++)
             {
                 runtime.Advance(TimeSpan.FromMinutes(1));
-                // User space lets go in the end, even of what it was not asked for.
-                if (waits == MinutesToLetGo && running.Exists(task => !task.IsCompleted))
+                // User space lets go in the end, even of what it was not asked for; also in a guest that a caller has started since.
+                if (waits > 0 && waits % MinutesToLetGo == 0 && running.Exists(task => !task.IsCompleted))
                 {
                     isAlone = false;
                     StopGuests(runtime, host);
