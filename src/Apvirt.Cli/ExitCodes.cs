@@ -9,7 +9,7 @@ internal static class ExitCodes
     /// <summary>The replay differs, or an operation failed.</summary>
     internal const int Differences = 1;
 
-    /// <summary>A file or the command line is not as it should be; nothing was changed.</summary>
+    /// <summary>A file, the runtime directory or the command line is not as it should be; nothing was changed.</summary>
     internal const int BadInput = 2;
 
     /// <summary>A bug in apvirt.</summary>

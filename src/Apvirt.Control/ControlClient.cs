@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text;
@@ -15,12 +16,26 @@ public sealed class ControlClient : IDisposable
     /// <param name="name">Name of the host.</param>
     public ControlClient(string name)
     {
+        string path = ControlSocket.PathOf(name);
         SocketsHttpHandler handler = new()
         {
+            // The variables that name a proxy are about the network.
+            UseProxy = false,
             ConnectCallback = async (_, cancellation) =>
             {
                 Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-                await socket.ConnectAsync(new UnixDomainSocketEndPoint(ControlSocket.PathOf(name)), cancellation);
+                try
+                {
+                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellation);
+                    uint user = Users.PeerOf(socket);
+                    if (!Users.IsTrusted(user))
+                        throw new ControlException($"{path}: uid {user} listens there, expected {Users.Expected}");
+                }
+                catch
+                {
+                    socket.Dispose();
+                    throw;
+                }
                 return new NetworkStream(socket, ownsSocket: true);
             },
         };
@@ -75,6 +90,8 @@ public sealed class ControlClient : IDisposable
             request.Content = new StringContent(body, Encoding.UTF8, "application/json");
         using HttpResponseMessage response = _http.Send(request);
         using Stream answer = response.Content.ReadAsStream();
+        if (response.StatusCode is HttpStatusCode.Forbidden)
+            throw new ControlException(JsonSerializer.Deserialize<Refusal>(answer, ControlJson.Options)!.Problem);
         return JsonSerializer.Deserialize<T>(answer, ControlJson.Options)!;
     }
 }

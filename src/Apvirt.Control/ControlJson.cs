@@ -12,3 +12,7 @@ public static class ControlJson
     /// <summary>Events, each on a line of its own.</summary>
     public static JsonSerializerOptions Lines { get; } = new(JsonSerializerDefaults.Web) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 }
+
+/// <summary>A request that was not carried out.</summary>
+/// <param name="Problem">Why.</param>
+internal sealed record Refusal(string Problem);

@@ -1,8 +1,10 @@
+using System.Globalization;
 using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Apvirt.Control;
 
@@ -27,10 +29,13 @@ public sealed class ControlServer : IAsyncDisposable
         string path = ControlSocket.PathOf(name);
         string hidden = path + ".new";
         File.Delete(hidden);
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(hidden));
+        // The other builders read appsettings.json of the working directory, which they watch with all that is below, and
+        // variables: either could open the API to the network.
+        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
+        builder.Services.AddRoutingCore();
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(hidden));
         WebApplication application = builder.Build();
+        application.Use(OnlyTrustedAsync);
         Map(application, host);
         await application.StartAsync();
         File.SetUnixFileMode(hidden, UnixFileMode.UserRead | UnixFileMode.UserWrite);
@@ -53,6 +58,19 @@ public sealed class ControlServer : IAsyncDisposable
         await _application.DisposeAsync();
         File.Delete(_path);
     }
+
+    // The modes of socket and directory keep others out. This holds also where a mode is changed, or the socket is handed on.
+    private static async Task OnlyTrustedAsync(HttpContext context, RequestDelegate next)
+    {
+        uint? user = context.Features.Get<IConnectionSocketFeature>() is { } connection ? Users.PeerOf(connection.Socket) : null;
+        if (user is { } known && Users.IsTrusted(known))
+            await next(context);
+        else
+            await RefuseAsync(context, StatusCodes.Status403Forbidden, $"uid {user?.ToString(CultureInfo.InvariantCulture) ?? "unknown"} asks, expected {Users.Expected}");
+    }
+
+    private static Task RefuseAsync(HttpContext context, int status, string problem) =>
+        Results.Json(new Refusal(problem), ControlJson.Options, statusCode: status).ExecuteAsync(context);
 
     private static void Map(WebApplication application, IControlledHost host)
     {

@@ -8,14 +8,16 @@ public static class ControlSocket
     /// <summary>Name of a host that was given none.</summary>
     public const string DefaultName = "default";
 
+    private const string Remedy = "APVIRT_RUNTIME_DIR names another directory for control sockets";
+
     /// <summary>
     /// The runtime directory: <c>APVIRT_RUNTIME_DIR</c>, else <c>/run/apvirt</c> for root and <c>apvirt</c> in
-    /// <c>XDG_RUNTIME_DIR</c> for others.
+    /// <c>XDG_RUNTIME_DIR</c> for others, or in the temporary directory.
     /// </summary>
-    public static string Directory =>
+    public static string Directory => Path.GetFullPath(
         Environment.GetEnvironmentVariable("APVIRT_RUNTIME_DIR") is { Length: > 0 } given ? given
         : Environment.IsPrivilegedProcess ? "/run/apvirt"
-        : Path.Combine(Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR") is { Length: > 0 } own ? own : Path.GetTempPath(), "apvirt");
+        : Path.Combine(Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR") is { Length: > 0 } own ? own : Path.GetTempPath(), "apvirt"));
 
     /// <summary>The socket of a host.</summary>
     /// <param name="name">Name of the host.</param>
@@ -25,14 +27,23 @@ public static class ControlSocket
     /// <param name="name">The name.</param>
     public static bool IsName(string name) => name.Length is > 0 and <= 64 && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_');
 
+    /// <summary>Why the runtime directory cannot be used: another user may have made it, or could exchange it.</summary>
+    /// <returns>Null if it can be, and if it does not exist yet.</returns>
+    public static string? Examine() => RuntimeDirectory.Examine(Directory) is { } problem ? $"{problem}; {Remedy}" : null;
+
     /// <summary>Makes the runtime directory and takes away a socket that nobody listens to.</summary>
     /// <param name="name">Name of the host.</param>
     /// <returns>What stands in the way, null if nothing does.</returns>
     public static string? Prepare(string name)
     {
+        if (Examine() is { } untrusted)
+            return untrusted;
         try
         {
             System.IO.Directory.CreateDirectory(Directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            // Somebody else may have been faster.
+            if (Examine() is { } exchanged)
+                return exchanged;
             if (!File.Exists(PathOf(name)))
                 return null;
             if (IsAlive(name))
@@ -42,7 +53,7 @@ public static class ControlSocket
         }
         catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
         {
-            return $"{Directory}: {problem.Message}; APVIRT_RUNTIME_DIR names another directory for control sockets";
+            return $"{Directory}: {problem.Message}; {Remedy}";
         }
     }
 

@@ -22,16 +22,29 @@ internal static class RemoteHost
     internal static int Ask(string? name, CommandIo io, Func<ControlClient, int> question)
     {
         string host = name ?? ControlSocket.DefaultName;
+        if (ControlSocket.Examine() is { } untrusted)
+            return Refuse(io, untrusted);
         using ControlClient client = new(host);
         try
         {
             return question(client);
         }
-        catch (HttpRequestException)
+        catch (ControlException refused)
         {
-            io.Error.WriteLine($"apvirt: no host named {host} is up ({ControlSocket.PathOf(host)}); start one with 'apvirt up HOST.yaml'");
-            return ExitCodes.BadInput;
+            return Refuse(io, refused.Message);
         }
+        catch (HttpRequestException problem)
+        {
+            return Refuse(io, problem.InnerException is ControlException refused
+                ? refused.Message
+                : $"no host named {host} is up ({ControlSocket.PathOf(host)}); start one with 'apvirt up HOST.yaml'");
+        }
+    }
+
+    private static int Refuse(CommandIo io, string problem)
+    {
+        io.Error.WriteLine($"apvirt: {problem}");
+        return ExitCodes.BadInput;
     }
 
     /// <summary>Lets the host carry out a command of its prompt.</summary>

@@ -139,7 +139,8 @@ internal sealed class ServedHost : IControlledHost, IDisposable
         {
             foreach (string guest in _guestMounts.Keys.ToArray())
                 Forget(guest);
-            if (Directory.Exists(GuestsDirectory))
+            // Who does not listen has made none: what is there is another's.
+            if (_control is not null && Directory.Exists(GuestsDirectory))
                 Directory.Delete(GuestsDirectory);
         }
         _mount?.Dispose();

@@ -6,6 +6,8 @@ namespace Apvirt.Cli.Tests.Clients;
 /// <summary>Runs the command as a process of its own, and real tools inside it.</summary>
 internal static class Clients
 {
+    internal static readonly TimeSpan Soon = TimeSpan.FromSeconds(20);
+
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     internal static string Root => CommandRun.Root;
@@ -30,11 +32,12 @@ internal static class Clients
 
     internal static void SkipUnlessMountable() => Assert.SkipUnless(MountConditions.WhatIsMissing() is null, MountConditions.WhatIsMissing() ?? "");
 
-    internal static Process Begin(IReadOnlyList<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
+    internal static Process Begin(IReadOnlyList<string> arguments, IReadOnlyDictionary<string, string>? environment = null, string? directory = null)
     {
         ProcessStartInfo start = new(Environment.ProcessPath!, [Path.Combine(AppContext.BaseDirectory, "apvirt.dll"), .. arguments])
         {
             RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false,
+            WorkingDirectory = directory ?? "",
         };
         // The test runner may be an executable of its own.
         if (!Path.GetFileName(start.FileName).StartsWith("dotnet", StringComparison.Ordinal))
@@ -43,6 +46,21 @@ internal static class Clients
         foreach ((string name, string value) in environment ?? new Dictionary<string, string>(StringComparer.Ordinal))
             start.Environment[name] = value;
         return Process.Start(start)!;
+    }
+
+    /// <summary>Brings a host up that other commands can ask already.</summary>
+    internal static Process Up(IReadOnlyList<string> arguments, IReadOnlyDictionary<string, string> environment, string? directory = null)
+    {
+        Process process = Begin(["up", .. arguments], environment, directory);
+        process.StandardInput.Close();
+        process.OutputDataReceived += (_, _) => { };
+        process.ErrorDataReceived += (_, _) => { };
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+        // An earlier one that was killed may have left its socket behind.
+        Assert.True(SpinWait.SpinUntil(() => process.HasExited || Apvirt(["guest", "list"], environment).Status == 0, Soon));
+        Assert.False(process.HasExited);
+        return process;
     }
 
     internal static (int Status, string Out, string Error) Apvirt(IReadOnlyList<string> arguments, IReadOnlyDictionary<string, string>? environment = null)

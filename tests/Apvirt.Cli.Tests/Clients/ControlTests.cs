@@ -8,7 +8,7 @@ namespace Apvirt.Cli.Tests.Clients;
 /// <summary>A host that is up, and commands that ask it from elsewhere.</summary>
 public sealed class ControlTests : IDisposable
 {
-    private static readonly TimeSpan Soon = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Soon = Clients.Soon;
 
     private readonly string _folder = Directory.CreateTempSubdirectory("apvirt-up").FullName;
     private readonly Dictionary<string, string> _environment;
@@ -24,19 +24,7 @@ public sealed class ControlTests : IDisposable
 
     private (int Status, string Out, string Error) Ask(params string[] arguments) => Clients.Apvirt(arguments, _environment);
 
-    private Process Up(params string[] options)
-    {
-        Process process = Clients.Begin(["up", Clients.Example("three-guests.yaml"), .. options], _environment);
-        process.StandardInput.Close();
-        process.OutputDataReceived += (_, _) => { };
-        process.ErrorDataReceived += (_, _) => { };
-        process.BeginOutputReadLine();
-        process.BeginErrorReadLine();
-        // An earlier one that was killed may have left its socket behind.
-        Assert.True(SpinWait.SpinUntil(() => process.HasExited || Ask("guest", "list").Status == 0, Soon));
-        Assert.False(process.HasExited);
-        return process;
-    }
+    private Process Up(params string[] options) => Clients.Up([Clients.Example("three-guests.yaml"), .. options], _environment);
 
     private static bool IsMounted(string directory) => File.ReadLines("/proc/self/mounts").Any(line => line.Split(' ')[1] == directory);
 
