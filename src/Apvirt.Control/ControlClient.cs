@@ -90,7 +90,7 @@ public sealed class ControlClient : IDisposable
             request.Content = new StringContent(body, Encoding.UTF8, "application/json");
         using HttpResponseMessage response = _http.Send(request);
         using Stream answer = response.Content.ReadAsStream();
-        if (response.StatusCode is HttpStatusCode.Forbidden)
+        if (response.StatusCode is HttpStatusCode.Forbidden or HttpStatusCode.RequestEntityTooLarge)
             throw new ControlException(JsonSerializer.Deserialize<Refusal>(answer, ControlJson.Options)!.Problem);
         return JsonSerializer.Deserialize<T>(answer, ControlJson.Options)!;
     }

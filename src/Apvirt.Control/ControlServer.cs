@@ -11,6 +11,9 @@ namespace Apvirt.Control;
 /// <summary>The control socket of a host: a small JSON API over HTTP, documented in docs/control-api.md.</summary>
 public sealed class ControlServer : IAsyncDisposable
 {
+    // Far more than an operation or a command needs, and little enough to be forgotten at once.
+    private const int BodyLengthMax = 1 << 20;
+
     private readonly WebApplication _application;
     private readonly string _path;
 
@@ -33,9 +36,14 @@ public sealed class ControlServer : IAsyncDisposable
         // variables: either could open the API to the network.
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         builder.Services.AddRoutingCore();
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(hidden));
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.Limits.MaxRequestBodySize = BodyLengthMax;
+            kestrel.ListenUnixSocket(hidden);
+        });
         WebApplication application = builder.Build();
         application.Use(OnlyTrustedAsync);
+        application.Use(OnlySmallAsync);
         Map(application, host);
         await application.StartAsync();
         File.SetUnixFileMode(hidden, UnixFileMode.UserRead | UnixFileMode.UserWrite);
@@ -67,6 +75,23 @@ public sealed class ControlServer : IAsyncDisposable
             await next(context);
         else
             await RefuseAsync(context, StatusCodes.Status403Forbidden, $"uid {user?.ToString(CultureInfo.InvariantCulture) ?? "unknown"} asks, expected {Users.Expected}");
+    }
+
+    // Kestrel counts what a handler reads. A length that is announced is refused before, also where nobody would read.
+    private static async Task OnlySmallAsync(HttpContext context, RequestDelegate next)
+    {
+        bool isSmall = context.Request.ContentLength is null or <= BodyLengthMax;
+        try
+        {
+            if (isSmall)
+                await next(context);
+        }
+        catch (BadHttpRequestException problem) when (problem.StatusCode == StatusCodes.Status413PayloadTooLarge)
+        {
+            isSmall = false;
+        }
+        if (!isSmall)
+            await RefuseAsync(context, StatusCodes.Status413PayloadTooLarge, $"the body is too large, expected at most {BodyLengthMax} bytes");
     }
 
     private static Task RefuseAsync(HttpContext context, int status, string problem) =>
