@@ -99,8 +99,12 @@ public sealed partial class TraceReader
     /// <param name="text">The operation.</param>
     /// <param name="operation">The operation.</param>
     /// <returns>What is wrong, null if nothing is.</returns>
-    public static TraceError? ReadSingle(ReadOnlyMemory<byte> text, out TraceLine? operation) =>
-        new TraceReader("input", text).ReadOperation(out operation);
+    public static TraceError? ReadSingle(ReadOnlyMemory<byte> text, out TraceLine? operation)
+    {
+        TraceReader reader = new("input", text);
+        // A trace may end, or have empty lines; what stands alone may not be empty.
+        return reader.ReadOperation(out operation) ?? (operation is null ? reader.Parse(text, out _) : null);
+    }
 
     [GeneratedRegex(@"hwtype (?<type>\d+)", RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture, 1000)]
     private static partial Regex HwTypePattern();

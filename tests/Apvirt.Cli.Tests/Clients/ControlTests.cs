@@ -106,7 +106,8 @@ public sealed class ControlTests : IDisposable
         Assert.Equal(
             """200 {"op":"write","path":"/sys/bus/ap/apmask","data":"+5","result":"EBUSY"}""",
             Post("v1/operations", """{"op":"write","path":"/sys/bus/ap/apmask","data":"+5"}"""));
-        Assert.StartsWith("400 {", Post("v1/operations", "nonsense"), StringComparison.Ordinal);
+        foreach (string body in (string[])["nonsense", "", " \n"])
+            Assert.StartsWith("400 {", Post("v1/operations", body), StringComparison.Ordinal);
         Assert.StartsWith("400 {", Post("v1/commands", "nonsense"), StringComparison.Ordinal);
         Assert.StartsWith("409 {", Post("v1/guests/nosuch/sys", ""), StringComparison.Ordinal);
         Assert.Equal(0, Ask("down").Status);
