@@ -3,6 +3,7 @@ using Apvirt.Explore.Programs;
 using Apvirt.Explore.Scenarios;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Tasks;
 using BenchmarkDotNet.Attributes;
 
 namespace Apvirt.Bench;
@@ -17,15 +18,13 @@ public class ExploreBenchmarks
 
     private readonly LockProgramRun _fixed = new(KnownPrograms.All.Single(p => p.Name == "S2-fixed").Program);
     private readonly LockProgramRun _six = new(KnownPrograms.All.Single(p => p.Name == "S3-6").Program);
+    private readonly KernelExplored _onKernelLocks = OnKernelLocks(KnownPrograms.All.Single(p => p.Name == "S2-fixed").Program);
     private Scenario _scenario = null!;
 
     [GlobalSetup]
     public void Read()
     {
-        DirectoryInfo? at = new(AppContext.BaseDirectory);
-        while (at is not null && !File.Exists(Path.Combine(at.FullName, "Apvirt.slnx")))
-            at = at.Parent;
-        string file = Path.Combine(at!.FullName, "examples", "scenarios", "x-perm.yaml");
+        string file = Path.Combine(Checkout.Root, "examples", "scenarios", "x-perm.yaml");
         if (Scenario.Read(file, File.ReadAllText(file), out Scenario? scenario) is { } error)
             throw new InvalidOperationException(error);
         _scenario = scenario!;
@@ -40,30 +39,20 @@ public class ExploreBenchmarks
     [Benchmark(Description = "S3-6 exhausted")]
     public long Six() => new Explorer(_six).Run().Executions;
 
+    [Benchmark(Description = "S3-6 exhausted, hashed, not audited")]
+    public long SixHashed() => Hashed(_six, audits: false).States;
+
+    [Benchmark(Description = "S3-6 exhausted, hashed, audited")]
+    public long SixAudited() => Hashed(_six, audits: true).States;
+
+    [Benchmark(Description = "S2-fixed exhausted, hashed, not audited")]
+    public long FixedHashed() => Hashed(_fixed, audits: false).States;
+
+    [Benchmark(Description = "S2-fixed exhausted, hashed, audited")]
+    public long FixedAudited() => Hashed(_fixed, audits: true).States;
+
     [Benchmark(Description = "S2-fixed on the kernel's locks, one execution", OperationsPerInvoke = FixedTraces)]
-    public long FixedOnKernelLocks()
-    {
-        LockProgram program = KnownPrograms.All.Single(p => p.Name == "S2-fixed").Program;
-        KernelExplored explored = new(() => new ExplorationRuntime(), (runtime, listener) =>
-        {
-            KernelMutex[] locks = [.. Enumerable.Range(0, program.Objects).Select(_ => new KernelMutex(BenchClass))];
-            runtime.Begin(listener);
-            foreach (Instruction[] code in program.Tasks)
-            {
-                runtime.Spawn("task", async task =>
-                {
-                    foreach (Instruction instruction in code)
-                    {
-                        if (instruction.Kind == StepKind.Lock)
-                            await locks[instruction.Object].LockAsync(task);
-                        else
-                            locks[instruction.Object].Unlock(task);
-                    }
-                });
-            }
-        });
-        return new Explorer(explored).Run().Executions;
-    }
+    public long FixedOnKernelLocks() => new Explorer(_onKernelLocks).Run().Executions;
 
     [Benchmark(Description = "mask store against assignment on the driver, one execution of a long search", OperationsPerInvoke = Drawn)]
     public long DriverDrawn() =>
@@ -72,4 +61,36 @@ public class ExploreBenchmarks
     // 4 traces and 1 repetition, and the 2 orders of the operations that answers are held against.
     [Benchmark(Description = "mask store against assignment on the driver, one execution", OperationsPerInvoke = 7)]
     public long Driver() => new ScenarioSearch(_scenario).Run(new ExploreOptions()).Result.Executions;
+
+    private static ExploreResult Hashed(IExplored program, bool audits)
+    {
+        ExploreResult result = new Search(new ExploreOptions { Strategy = Strategy.Hashed, Audits = audits }, () => new SearchWorker(program, Completed: null)).Run();
+        return result.Verdict == Verdict.Exhausted ? result : throw new InvalidOperationException($"the search ended with {result.Verdict}");
+    }
+
+    // What an execution needs of its own is its locks and its tasks; their code is made once.
+    private static KernelExplored OnKernelLocks(LockProgram program)
+    {
+        KernelMutex[] locks = new KernelMutex[program.Objects];
+        Func<KernelTask, ValueTask>[] bodies = [.. program.Tasks.Select(code => (Func<KernelTask, ValueTask>)(task => RunAsync(task, code, locks)))];
+        return new KernelExplored(numbers => new ExplorationRuntime { Numbers = numbers }, (runtime, listener) =>
+        {
+            for (int i = 0; i < locks.Length; i++)
+                locks[i] = new KernelMutex(BenchClass);
+            runtime.Begin(listener);
+            foreach (Func<KernelTask, ValueTask> body in bodies)
+                runtime.Spawn("task", body);
+        });
+    }
+
+    private static async ValueTask RunAsync(KernelTask task, Instruction[] code, KernelMutex[] locks)
+    {
+        foreach (Instruction instruction in code)
+        {
+            if (instruction.Kind == StepKind.Lock)
+                await locks[instruction.Object].LockAsync(task);
+            else
+                locks[instruction.Object].Unlock(task);
+        }
+    }
 }

@@ -16,17 +16,6 @@ internal static class MountReport
     private const int Rounds = 7;
     private const string Seconds = "1";
 
-    private static string Checkout
-    {
-        get
-        {
-            DirectoryInfo? at = new(AppContext.BaseDirectory);
-            while (at is not null && !File.Exists(Path.Combine(at.FullName, "Apvirt.slnx")))
-                at = at.Parent;
-            return at?.FullName ?? throw new InvalidOperationException("the benchmarks run outside a checkout");
-        }
-    }
-
     internal static void Print(TextWriter output)
     {
         if (MountConditions.WhatIsMissing() is { } missing)
@@ -53,7 +42,7 @@ internal static class MountReport
     /// <summary>How long the lszcrypt of IBM Z takes, under qemu-user, to list a host with 512 queues.</summary>
     internal static void PrintTool(TextWriter output)
     {
-        string? root = Run(Path.Combine(Checkout, "scripts", "s390x-tools.sh"), [])?.Trim();
+        string? root = Run(Path.Combine(Checkout.Root, "scripts", "s390x-tools.sh"), [])?.Trim();
         if (root is null || !File.Exists("/usr/bin/qemu-s390x-static") || MountConditions.WhatIsMissing() is not null)
         {
             output.WriteLine("lszcrypt -V on 512 queues: not measured: it needs root, libfuse3, qemu-user-static and scripts/s390x-tools.sh");

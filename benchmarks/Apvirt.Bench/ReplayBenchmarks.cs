@@ -20,10 +20,7 @@ public class ReplayBenchmarks
     [GlobalSetup]
     public void Setup()
     {
-        DirectoryInfo? at = new(AppContext.BaseDirectory);
-        while (at is not null && !File.Exists(Path.Combine(at.FullName, "Apvirt.slnx")))
-            at = at.Parent;
-        string folder = Path.Combine(at!.FullName, "tests", "conformance", "traces");
+        string folder = Path.Combine(Checkout.Root, "tests", "conformance", "traces");
         foreach (string file in Directory.GetFiles(folder, "*.jsonl").Order(StringComparer.Ordinal))
             _traces.Add((Path.GetFileName(file), File.ReadAllBytes(file)));
     }
