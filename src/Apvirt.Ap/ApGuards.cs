@@ -18,6 +18,12 @@ public static class ApGuards
         write: [new(ApBus.ScanClass, bus => bus.ScanMutex)],
         exceptions: "attributes show what the last scan saw");
 
+    /// <summary>The host's requests to a queue: those that wait, those in the hardware, and the number of the last.</summary>
+    internal static GuardRule<HostRequests> Requests { get; } = new(
+        "queue requests",
+        write: [new(HostRequests.QueueClass, requests => requests.Lock)],
+        exceptions: "attributes and the machine of the queue look how many there are");
+
     /// <summary>All rules of the layer.</summary>
-    public static IReadOnlyList<GuardRule> All { get; } = [Masks, Configuration];
+    public static IReadOnlyList<GuardRule> All { get; } = [Masks, Configuration, Requests];
 }

@@ -110,7 +110,7 @@ public static class DesignSearch
         SortedDictionary<string, long> defects = new(StringComparer.Ordinal);
         List<string[]> circles = [];
         Design design = null!;
-        KernelExplored program = new(() => new ExplorationRuntime { Checks = checks }, (runtime, listener) =>
+        KernelExplored program = new(numbers => new ExplorationRuntime { Checks = checks, Numbers = numbers }, (runtime, listener) =>
         {
             design = make();
             runtime.Begin(listener);

@@ -1,4 +1,5 @@
 using Apvirt.Devices.Core;
+using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 
@@ -16,6 +17,9 @@ public static class DeviceGuards
         write: [new(AnyDeviceLock, device => device.Lock)],
         exceptions: "links, uevents and attributes show what is there; 6.12 reads it unlocked when masks change (F17)");
 
+    /// <summary>The page of an open file.</summary>
+    internal static GuardRule<SysfsFile> FileText { get; } = new("file.text", write: [new(SysfsFile.FileClass, file => file.Mutex)]);
+
     /// <summary>All rules of the layer.</summary>
-    public static IReadOnlyList<GuardRule> All { get; } = [Driver];
+    public static IReadOnlyList<GuardRule> All { get; } = [Driver, FileText];
 }

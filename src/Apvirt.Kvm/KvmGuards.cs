@@ -7,11 +7,16 @@ namespace Apvirt.Kvm;
 /// <summary>The guard table of this layer (locking.md §2).</summary>
 public static class KvmGuards
 {
-    /// <summary>What the guest's AP control block holds.</summary>
+    /// <summary>What the guest's AP control block holds, and how often it was written.</summary>
     internal static GuardRule<VirtualMachine> Apcb { get; } = new(
         "guest APCB",
         write: [new(VirtualMachine.KvmClass, machine => machine.Lock)],
         exceptions: "a vCPU in SIE reads freely; masks change only while every vCPU is held out");
+
+    /// <summary>How often a vCPU was held out of SIE.</summary>
+    internal static GuardRule<Vcpu> Kicks { get; } = new(
+        "vcpu kicks",
+        write: [new(VirtualMachine.KvmClass, vcpu => vcpu.Machine.Lock)]);
 
     /// <summary>Who handles intercepted AQIC instructions.</summary>
     internal static GuardRule<VirtualMachine> PqapHook { get; } = new(
@@ -33,7 +38,7 @@ public static class KvmGuards
         "kvm.devices",
         write: [new(VirtualMachine.KvmClass, machine => machine.Lock)]);
 
-    /// <summary>What a VM has of secure execution (I40).</summary>
+    /// <summary>What a VM has of secure execution, and whether its vCPUs are being changed (I40, I43).</summary>
     internal static GuardRule<VirtualMachine> SecureState { get; } = new(
         "kvm.pv",
         write: [new(VirtualMachine.KvmClass, machine => machine.Lock)],
@@ -53,5 +58,5 @@ public static class KvmGuards
         "kvm.kzdev_list", write: [new(VirtualMachine.FunctionsClass, machine => machine.FunctionsLock)]);
 
     /// <summary>All rules of the layer.</summary>
-    public static IReadOnlyList<GuardRule> All { get; } = [Apcb, PqapHook, Subclasses, Delivery, Devices, SecureState, VcpuState, Zpci, Functions];
+    public static IReadOnlyList<GuardRule> All { get; } = [Apcb, Kicks, PqapHook, Subclasses, Delivery, Devices, SecureState, VcpuState, Zpci, Functions];
 }

@@ -3,6 +3,7 @@ using Apvirt.Kernel.Locking;
 using Apvirt.Vfio.Devices;
 using Apvirt.Vfio.Groups;
 using Apvirt.Vfio.Kvm;
+using Apvirt.Vfio.Mdev;
 using Apvirt.Vfio.Memory;
 
 namespace Apvirt.Vfio;
@@ -43,6 +44,11 @@ public static class VfioGuards
         "group.container, container_users, iommufd, opened_file, cdev_device_open_cnt",
         write: [new(VfioGroup.GroupClass, group => group.Lock)]);
 
+    /// <summary>How many devices of a group VFIO has, and the group's node, which is there while it has any.</summary>
+    internal static GuardRule<VfioGroup> GroupDrivers { get; } = new(
+        "group.drivers",
+        write: [new(VfioGroup.GroupClass, group => group.Lock)]);
+
     /// <summary>The devices of a group.</summary>
     internal static GuardRule<VfioGroup> GroupDevices { get; } = new(
         "group.device_list",
@@ -72,9 +78,21 @@ public static class VfioGuards
     /// <summary>The address space of a device.</summary>
     internal static GuardRule<IoasAccess> Access { get; } = new(
         "access.ioas",
-        write: [new(IoasAccess.AccessClass, access => access.Lock)]);
+        write: [new(IoasAccess.AccessClass, access => access.Lock)],
+        exceptions: "who holds dev_set->lock may look, because it changes under that only");
+
+    /// <summary>The names of mdevs, and which of them are active.</summary>
+    internal static GuardRule<MdevBus> MdevNames { get; } = new(
+        "mdev names",
+        write: [new(MdevBus.ListClass, bus => bus.ListLock)]);
+
+    /// <summary>How many more mdevs a parent can have.</summary>
+    internal static GuardRule<MdevParent> MdevInstances { get; } = new(
+        "parent.available_instances",
+        write: [new(MdevBus.ListClass, parent => parent.Bus.ListLock)],
+        exceptions: "available_instances is shown without");
 
     /// <summary>All rules of the layer.</summary>
     public static IReadOnlyList<GuardRule> All { get; } =
-        [Opens, Pins, Mappings, Listeners, Container, Group, GroupDevices, GroupKvm, FileKvm, KvmFiles, Areas, Access];
+        [Opens, Pins, Mappings, Listeners, Container, Group, GroupDrivers, GroupDevices, GroupKvm, FileKvm, KvmFiles, Areas, Access, MdevNames, MdevInstances];
 }

@@ -38,7 +38,7 @@ public sealed class VfioApDriver : ApDriver
         UpdateLocks locks = await _matrix.LockUnderGuestsAsync(guests, mdev);
         device.AddDriverAttributes(task, QueueFiles);
         VfioApQueue queue = new(apQueue, _matrix.RowFor(locks, apQueue.Apqn.Apid));
-        _matrix.Add(locks, queue);
+        queue.Row.Add(locks, queue);
         if (mdev is not null)
             await mdev.QueueArrivedAsync(locks, queue);
         locks.Release();
@@ -62,8 +62,8 @@ public sealed class VfioApDriver : ApDriver
         }
         else if (isInHost)
         {
-            _matrix.Resets.Begin();
-            _matrix.Resets.Add(queue);
+            _matrix.Resets.Begin(locks.Mdevs);
+            _matrix.Resets.Add(locks.Mdevs, queue);
             await _matrix.Resets.RunAsync(locks.Mdevs);
         }
         if (!isInHost)
@@ -71,8 +71,8 @@ public sealed class VfioApDriver : ApDriver
         if (mdev is not null && mdev.ReadIsLinked(task, queue.Apqn))
             mdev.Unlink(locks, queue.Apqn);
         else if (mdev is not null)
-            mdev.StaleQueues--;
-        _matrix.Remove(locks, queue);
+            mdev.CountStale(locks, -1);
+        queue.Row.Remove(locks, queue);
         locks.Release();
     }
 
@@ -82,11 +82,11 @@ public sealed class VfioApDriver : ApDriver
         GuestsHeld guests = await _matrix.LockGuestsAsync(task);
         MdevsHeld mdevs = await _matrix.LockMdevsAsync(task);
         Errno error = Errno.Ok;
-        for (LinkedListNode<MatrixMdev>? node = _matrix.ReadMdevs(guests).First; node is not null; node = node.Next)
+        foreach (MatrixMdev mdev in _matrix.ReadMdevs(guests))
         {
-            if (!node.Value.ReadMatrix(task).Intersects(apm, aqm))
+            if (!mdev.ReadMatrix(task).Intersects(apm, aqm))
                 continue;
-            node.Value.LogConflict(task, node.Value, apm, aqm, "cannot be reserved for the host driver: in use by");
+            mdev.LogConflict(task, mdev, apm, aqm, "cannot be reserved for the host driver: in use by");
             error = Errno.EADDRINUSE;
             break;
         }
@@ -101,11 +101,10 @@ public sealed class VfioApDriver : ApDriver
         GuestsHeld guests = await _matrix.LockGuestsAsync(task);
         MatrixMasks removed = new(before.Apm & ~now.Apm, before.Aqm & ~now.Aqm, before.Adm & ~now.Adm);
         MatrixMasks added = new(now.Apm & ~before.Apm, now.Aqm & ~before.Aqm, now.Adm & ~before.Adm);
-        if (_matrix.ReadMdevs(guests).Count > 0)
+        if (!_matrix.ReadMdevs(guests).IsEmpty)
             added = added with { Apm = WithoutOldTypes(added.Apm, added.Aqm, now) };
-        for (LinkedListNode<MatrixMdev>? node = _matrix.ReadMdevs(guests).First; node is not null; node = node.Next)
+        foreach (MatrixMdev mdev in _matrix.ReadMdevs(guests))
         {
-            MatrixMdev mdev = node.Value;
             UpdateLocks locks = await _matrix.LockUnderGuestsAsync(guests, mdev);
             mdev.RemoveFromShadow(locks, removed);
             MatrixMasks matrix = mdev.ReadMatrix(task);
@@ -119,14 +118,12 @@ public sealed class VfioApDriver : ApDriver
     /// <inheritdoc/>
     public override async ValueTask ScanCompletedAsync(KernelTask task, QciInfo now, QciInfo before)
     {
-        bool refilters = !_matrix.Profile.Has(Quirk.NoFilterAfterRemoval);
         GuestsHeld guests = await _matrix.LockGuestsAsync(task);
-        for (LinkedListNode<MatrixMdev>? node = _matrix.ReadMdevs(guests).First; node is not null; node = node.Next)
+        foreach (MatrixMdev mdev in _matrix.ReadMdevs(guests))
         {
-            MatrixMdev mdev = node.Value;
             UpdateLocks locks = await _matrix.LockUnderGuestsAsync(guests, mdev);
             MatrixMasks additions = mdev.ReadAdditions(locks);
-            bool matrix = refilters || !additions.Apm.IsEmpty || !additions.Aqm.IsEmpty;
+            bool matrix = !additions.Apm.IsEmpty || !additions.Aqm.IsEmpty || !_matrix.Profile.Deviates(task, Quirk.NoFilterAfterRemoval);
             await mdev.FilterAndUpdateAsync(locks, matrix, controlDomains: !additions.Adm.IsEmpty);
             mdev.SetAdditions(locks, default);
             locks.ReleaseInner();

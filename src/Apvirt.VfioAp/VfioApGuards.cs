@@ -29,9 +29,9 @@ public static class VfioApGuards
         write: [new(MatrixDevice.GuestsClass, matrix => matrix.GuestsLock)],
         exceptions: "6.12: the initialisation of an mdev (F10)");
 
-    /// <summary>The driver's queues by number.</summary>
-    internal static GuardRule<MatrixDevice> Queues { get; } = new(
-        "matrix_dev queues",
+    /// <summary>The adapters of which the driver has queues.</summary>
+    internal static GuardRule<MatrixDevice> Adapters { get; } = new(
+        "matrix_dev adapters",
         write: [new(MatrixDevice.GuestsClass, matrix => matrix.GuestsLock), new(MatrixDevice.MdevsClass, matrix => matrix.MdevsLock)]);
 
     /// <summary>The attached VM.</summary>
@@ -96,9 +96,31 @@ public static class VfioApGuards
         write: [new(MatrixDevice.MdevsClass, queue => queue.Matrix.MdevsLock)],
         exceptions: "reset work on behalf of a flusher that holds mdevs_lock");
 
+    /// <summary>Which domains of an adapter have a queue that can be given to a guest.</summary>
+    internal static GuardRule<QueueRow> Passable { get; } = new(
+        "matrix_dev passable queues",
+        write: [new(MatrixDevice.MdevsClass, row => row.Matrix.MdevsLock)],
+        exceptions: "reset work on behalf of a flusher that holds mdevs_lock");
+
+    /// <summary>The queues of an adapter, and which of them point to an mdev.</summary>
+    internal static GuardRule<QueueRow> Queues { get; } = new(
+        "matrix_dev queues",
+        write: [new(MatrixDevice.GuestsClass, row => row.Matrix.GuestsLock), new(MatrixDevice.MdevsClass, row => row.Matrix.MdevsLock)]);
+
+    /// <summary>How many queues point to an mdev that they are not linked to.</summary>
+    internal static GuardRule<MatrixMdev> StaleQueues { get; } = new(
+        "mdev stale queues",
+        write: [Guests(), MdevsLock()]);
+
+    /// <summary>What a reset is about.</summary>
+    internal static GuardRule<QueueResets> Resets { get; } = new(
+        "reset list",
+        write: [new(MatrixDevice.MdevsClass, resets => resets.Matrix.MdevsLock)],
+        exceptions: "reset work on behalf of a flusher that holds mdevs_lock");
+
     /// <summary>All rules of the layer.</summary>
     public static IReadOnlyList<GuardRule> All { get; } =
-        [Mdevs, MdevRemoval, Info, Queues, Kvm, Matrix, Shadow, Links, Additions, RequestTrigger, Back, Interrupt, ResetStatus];
+        [Mdevs, MdevRemoval, Info, Adapters, Kvm, Matrix, Shadow, Links, Additions, RequestTrigger, Back, Interrupt, ResetStatus, Queues, Passable, StaleQueues, Resets];
 
     private static GuardRule<MatrixMdev>.Part Guests() => new(MatrixDevice.GuestsClass, mdev => mdev.Owner.GuestsLock);
 

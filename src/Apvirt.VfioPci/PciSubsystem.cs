@@ -2,6 +2,7 @@ using Apvirt.Ap.Bus;
 using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Vfio.Devices;
 using Apvirt.Vfio.Groups;
@@ -22,16 +23,17 @@ public sealed class PciSubsystem
     // The host's subclass for alerts of guests' interrupts.
     private const int ForwardingSubclass = 5;
 
-    private readonly Dictionary<Device, GvtAdapter> _adapters = [];
+    private readonly SharedMap<Device, GvtAdapter> _adapters = new("pci", PciFields.Adapters);
     private readonly Profile _profile;
 
     private PciSubsystem(KernelTask task, DeviceModel model, MdevBus mdevBus, VfioGroups groups, IReadOnlyList<PciFunctionSetup> functions, bool canInterpret, Profile profile)
     {
         MdevBus = mdevBus;
         _profile = profile;
+        Interrupts = new AdapterInterruptTable(model.Runtime);
         uint number = 0;
         Bus = new PciBus(model, groups, functions, setup => new ZpciFunction(
-            task, new ZpciFirmware(setup.Fid, ++number, canInterpret) { InterruptsMax = setup.InterruptsMax }, Interrupts, profile)
+            task, new ZpciFirmware(model.Runtime, setup.Fid, ++number, canInterpret) { InterruptsMax = setup.InterruptsMax }, Interrupts, profile)
         {
             Capabilities = new ZpciCapabilities(
                 Handle: 0, DmaFirst, DmaLast, setup.Pchid, setup.Vfn, setup.Type.FunctionType, setup.Pfgid, setup.InterruptsMax, setup.InternalPath, setup.Utility),
@@ -43,7 +45,7 @@ public sealed class PciSubsystem
     public PciBus Bus { get; }
 
     /// <summary>Interrupts that are forwarded to guests.</summary>
-    public AdapterInterruptTable Interrupts { get; } = new();
+    public AdapterInterruptTable Interrupts { get; }
 
     /// <summary>The vGPUs now, for observers.</summary>
     public IReadOnlyList<GvtMdev> Vgpus => VgpuDriver.Mdevs;
@@ -102,10 +104,6 @@ public sealed class PciSubsystem
         return subsystem;
     }
 
-    private GvtAdapter AdapterOf(Device parent)
-    {
-        if (!_adapters.TryGetValue(parent, out GvtAdapter? adapter))
-            _adapters.Add(parent, adapter = new GvtAdapter(_profile));
-        return adapter;
-    }
+    private GvtAdapter AdapterOf(Device parent) =>
+        _adapters.GetOrAdd(parent.Model.Runtime, parent, device => new GvtAdapter(device.Model.Runtime, $"graphics adapter {device.Name}", _profile));
 }

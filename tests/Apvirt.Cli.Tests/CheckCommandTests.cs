@@ -57,7 +57,7 @@ public sealed class CheckCommandTests : IDisposable
     {
         (int status, string output, _) = Run("", "profiles");
         Assert.Equal(0, status);
-        Assert.Contains("StaleQueueLink (F02, F06, breaks I10 I11 I20 I21)", output, StringComparison.Ordinal);
+        Assert.Contains("StaleQueueLink (F02, F06, breaks I10 I11 I20 I21 I22 I23 I36)", output, StringComparison.Ordinal);
         JsonElement json = JsonSerializer.Deserialize<JsonElement>(Run("", "profiles", "--json").Out);
         Assert.Equal(["linux-6.12", "strict"], json.GetProperty("profiles").EnumerateArray().Select(p => p.GetProperty("name").GetString()!));
         Assert.Equal(0, json.GetProperty("profiles")[1].GetProperty("quirks").GetArrayLength());

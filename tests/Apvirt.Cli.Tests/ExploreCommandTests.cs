@@ -192,7 +192,7 @@ public sealed class ExploreCommandTests : IDisposable
         string scenario = CommandRun.Example("scenarios/x-perm.yaml");
         (int status, _, string error) = Run("", "explore", scenario, "--preemptions", "1", "--strategy", "random");
         Assert.Equal(2, status);
-        Assert.Contains("--preemptions is not for --strategy random", error, StringComparison.Ordinal);
+        Assert.Contains("--preemptions is not for --engine random", error, StringComparison.Ordinal);
         Assert.Equal(0, Run("", "explore", scenario, "--preemptions", "1", "--strategy", "naive").Status);
     }
 

@@ -65,7 +65,7 @@ internal sealed class TestDevice(DeviceModel model, string name, SysfsDirectory 
     public int Shows { get; set; }
 
     /// <summary>Lets a reader of <c>slow</c> end.</summary>
-    public Completion Gate { get; } = new();
+    public Completion Gate { get; } = new(model.Runtime, name);
 
     public override string? DeviceType => "test_device";
 

@@ -13,9 +13,13 @@ public sealed class DirectFileTests
     private readonly VfioSystem _s = new();
     private readonly VfioDevice _device;
     private readonly RecordingDriver _driver;
-    private readonly IommuFd _iommufd = new();
+    private readonly IommuFd _iommufd;
 
-    public DirectFileTests() => (_device, _driver) = _s.Add("device");
+    public DirectFileTests()
+    {
+        (_device, _driver) = _s.Add("device");
+        _iommufd = new IommuFd(_s.Runtime, "process");
+    }
 
     private VfioDeviceFile Open() => _device.OpenDirectly(_s.Task).File!;
 
@@ -23,7 +27,7 @@ public sealed class DirectFileTests
     public void User_space_that_cannot_be_told_its_address_space_is_detached()
     {
         VfioDeviceFile file = _device.OpenDirectly(_s.Task).File!;
-        IommuFd iommufd = new();
+        IommuFd iommufd = new(_s.Runtime, "process");
         _s.Do(iommufd.Compatible.MapAsync(_s.Task, 0, 0x1000, MapProtection.Read | MapProtection.Write));
         Assert.Equal(Errno.Ok, _s.Do(file.BindAsync(_s.Task, iommufd)));
         _device.Inject(VfioOpenStep.TellSpace, Errno.EFAULT);
@@ -96,7 +100,7 @@ public sealed class DirectFileTests
         VfioDevice device = s.Add("device").Device;
         VirtualMachine g = s.Vm();
         KvmVfioDevice kvm = s.KvmDevice(g);
-        IommuFd iommufd = new();
+        IommuFd iommufd = new(_s.Runtime, "process");
         VfioDeviceFile first = device.OpenDirectly(s.Task).File!;
         VfioDeviceFile second = device.OpenDirectly(s.Task).File!;
         s.Do(kvm.AddAsync(s.Task, first));

@@ -43,7 +43,7 @@ public sealed class GroupTests
     public void A_device_without_an_IOMMU_is_opened_by_the_privileged_and_not_beside_others_in_an_iommufd()
     {
         VfioDevice free = _s.Add("free", GroupKind.NoIommu).Device;
-        IommuFd iommufd = new();
+        IommuFd iommufd = new(_s.Runtime, "process");
         Assert.Equal(Errno.Ok, _s.Do(free.Group.OpenAsync(_s.Task)));
         Assert.Equal(Errno.Ok, _s.Do(free.Group.SetContainerAsync(_s.Task, iommufd)));
         Assert.False(iommufd.HasCompatible);
@@ -65,8 +65,8 @@ public sealed class GroupTests
         VfioGroup group = device.Group;
         Assert.Equal(Errno.Ok, _s.Do(group.OpenAsync(_s.Task)));
         _s.Do(device.UnregisterAsync(_s.Task));
-        Assert.Equal(Errno.ENODEV, _s.Do(group.SetContainerAsync(_s.Task, new VfioContainer(_s.Profile))));
-        Assert.Equal(Errno.ENODEV, _s.Do(group.SetContainerAsync(_s.Task, new IommuFd())));
+        Assert.Equal(Errno.ENODEV, _s.Do(group.SetContainerAsync(_s.Task, new VfioContainer(_s.Runtime, "process", _s.Profile))));
+        Assert.Equal(Errno.ENODEV, _s.Do(group.SetContainerAsync(_s.Task, new IommuFd(_s.Runtime, "process"))));
         Assert.Equal(Errno.EBADF, _s.Do(group.SetContainerAsync(_s.Task, null)));
     }
 
@@ -80,7 +80,7 @@ public sealed class GroupTests
         // A driver of the host has a device of the group.
         Assert.Equal(Errno.Ok, group.Dma!.BeginHostUse(_s.Task));
         Assert.Equal((Errno.Ok, GroupStatus.None), _s.Do(group.GetStatusAsync(_s.Task, argumentSize: 8)));
-        VfioContainer container = new(_s.Profile);
+        VfioContainer container = new(_s.Runtime, "process", _s.Profile);
         Assert.Equal(Errno.EPERM, _s.Do(group.SetContainerAsync(_s.Task, container)));
         group.Dma.EndHostUse(_s.Task);
         Assert.Equal(Errno.Ok, _s.Do(group.SetContainerAsync(_s.Task, container)));
@@ -96,15 +96,15 @@ public sealed class GroupTests
     {
         VfioGroup group = _s.Add("device", GroupKind.Physical).Device.Group;
         VfioDevice device = _s.Add("other", GroupKind.Physical).Device;
-        Assert.Equal(Errno.Ok, _s.Do(group.SetContainerAsync(_s.Task, new VfioContainer(_s.Profile))));
+        Assert.Equal(Errno.Ok, _s.Do(group.SetContainerAsync(_s.Task, new VfioContainer(_s.Runtime, "process", _s.Profile))));
         Assert.Equal(1, group.Dma!.Claims);
         // The device's own file claims for its iommufd.
         VfioDeviceFile file = device.OpenDirectly(_s.Task).File!;
         Assert.Equal(Errno.Ok, device.Group.Dma!.BeginHostUse(_s.Task));
-        Assert.Equal(Errno.EPERM, _s.Do(file.BindAsync(_s.Task, new IommuFd())));
+        Assert.Equal(Errno.EPERM, _s.Do(file.BindAsync(_s.Task, new IommuFd(_s.Runtime, "process"))));
         Assert.Equal((0, 0), (device.OpenCount, device.Group.DirectOpens));
         device.Group.Dma.EndHostUse(_s.Task);
-        Assert.Equal(Errno.Ok, _s.Do(file.BindAsync(_s.Task, new IommuFd())));
+        Assert.Equal(Errno.Ok, _s.Do(file.BindAsync(_s.Task, new IommuFd(_s.Runtime, "process"))));
         Assert.Equal(1, device.Group.Dma.Claims);
         _s.Do(file.CloseAsync(_s.Task));
         Assert.Equal(0, device.Group.Dma.Claims);
@@ -119,12 +119,12 @@ public sealed class GroupTests
         Assert.Equal(Errno.EINVAL, _s.Do(group.UnsetContainerAsync(_s.Task)));
         Assert.Equal(Errno.EBADF, _s.Do(group.SetContainerAsync(_s.Task, null)));
         Assert.Equal(Errno.EBADFD, _s.Do(group.SetContainerAsync(_s.Task, new object())));
-        VfioContainer container = new(_s.Profile);
+        VfioContainer container = new(_s.Runtime, "process", _s.Profile);
         Assert.Equal(Errno.EINVAL, _s.Do(container.SetIommuAsync(_s.Task, 2)));
         Assert.Equal(Errno.EINVAL, _s.Do(container.MapAsync(_s.Task, 0, 0x1000, MapProtection.Read)));
         Assert.Equal(Errno.Ok, _s.Do(group.SetContainerAsync(_s.Task, container)));
         Assert.Equal(Errno.EINVAL, _s.Do(group.SetContainerAsync(_s.Task, container)));
-        Assert.Equal(Errno.EINVAL, _s.Do(group.SetContainerAsync(_s.Task, new IommuFd())));
+        Assert.Equal(Errno.EINVAL, _s.Do(group.SetContainerAsync(_s.Task, new IommuFd(_s.Runtime, "process"))));
         // Without a driver a device cannot use it.
         Assert.Equal(Errno.EINVAL, _s.TryOpen(device));
         Assert.Equal(Errno.ENODEV, _s.Do(container.SetIommuAsync(_s.Task, 3)));
@@ -147,7 +147,7 @@ public sealed class GroupTests
         {
             VfioGroup group = _s.Add(kind.ToString(), kind).Device.Group;
             _s.Do(group.OpenAsync(_s.Task));
-            Assert.Equal(Errno.Ok, _s.Do(group.SetContainerAsync(_s.Task, new VfioContainer(_s.Profile))));
+            Assert.Equal(Errno.Ok, _s.Do(group.SetContainerAsync(_s.Task, new VfioContainer(_s.Runtime, "process", _s.Profile))));
             Assert.Equal(kind == GroupKind.Physical ? 1 : 0, group.Dma?.Claims ?? 0);
             Assert.Equal(Errno.Ok, _s.Do(group.UnsetContainerAsync(_s.Task)));
             Assert.Equal(0, group.Dma?.Claims ?? 0);
@@ -157,7 +157,7 @@ public sealed class GroupTests
     [Fact]
     public void Groups_with_and_without_an_iommu_do_not_mix()
     {
-        VfioContainer container = new(_s.Profile);
+        VfioContainer container = new(_s.Runtime, "process", _s.Profile);
         VfioGroup emulated = _s.Add("emulated").Device.Group;
         VfioGroup free = _s.Add("free", GroupKind.NoIommu).Device.Group;
         _s.Do(emulated.OpenAsync(_s.Task));

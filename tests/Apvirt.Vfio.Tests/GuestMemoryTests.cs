@@ -67,7 +67,7 @@ public sealed class GuestMemoryTests
         _s.Close(file);
 
         (VfioDevice direct, _) = _s.Add("direct");
-        IommuFd iommufd = new();
+        IommuFd iommufd = new(_s.Runtime, "process");
         Assert.Equal(Errno.Ok, _s.Do(iommufd.Compatible.MapAsync(_s.Task, 0, 1024 * Page, Both)));
         VfioDeviceFile own = direct.OpenDirectly(_s.Task).File!;
         Assert.Equal(Errno.Ok, _s.Do(own.BindAsync(_s.Task, iommufd)));
@@ -96,7 +96,7 @@ public sealed class GuestMemoryTests
     public void What_is_copied_comes_from_where_the_process_has_it()
     {
         (VfioDevice device, _) = _s.Add("d");
-        VfioContainer container = new(_s.Profile, _memory);
+        VfioContainer container = new(_s.Runtime, "process", _s.Profile, _memory);
         _s.Do(device.Group.OpenAsync(_s.Task));
         _s.Do(device.Group.SetContainerAsync(_s.Task, container));
         _s.Do(container.SetIommuAsync(_s.Task, 2));
@@ -151,6 +151,6 @@ public sealed class GuestMemoryTests
         Assert.True(_memory.TryWrite(_s.Task, 4 * Page, "moved"u8));
         Assert.Equal("moved", Read(emulated, 0, 5));
         Assert.Equal(Errno.EBUSY, _s.Do(container.InvalidateAsync(_s.Task, 0, VfioSystem.Memory)));
-        Assert.Equal(Errno.EINVAL, _s.Do(new VfioContainer(_s.Profile).InvalidateAsync(_s.Task, 0, Page)));
+        Assert.Equal(Errno.EINVAL, _s.Do(new VfioContainer(_s.Runtime, "process", _s.Profile).InvalidateAsync(_s.Task, 0, Page)));
     }
 }

@@ -17,7 +17,7 @@ public sealed class UnmapTests
     {
         VfioSystem s = new(profile);
         (VfioDevice device, RecordingDriver driver) = s.Add("device");
-        VfioContainer container = new(s.Profile);
+        VfioContainer container = new(s.Runtime, "process", s.Profile);
         s.Do(device.Group.OpenAsync(s.Task));
         s.Do(device.Group.SetContainerAsync(s.Task, container));
         s.Do(container.SetIommuAsync(s.Task, version));

@@ -51,7 +51,7 @@ public sealed class VfioDeviceTests
     [Fact]
     public void Devices_of_one_set_open_and_close_one_at_a_time()
     {
-        VfioDeviceSet set = new();
+        VfioDeviceSet set = new(_s.Runtime, "both");
         VfioDevice[] devices = [.. ((string[])["one", "other"]).Select(name =>
         {
             VfioDevice device = new(name, new RecordingDriver(), _s.Groups.Create(_s.DeviceOf(name)), new Apvirt.Kernel.Logging.KernelLog(), set: set);
@@ -198,7 +198,7 @@ public sealed class VfioDeviceTests
         VfioSystem s = new(mayCloseFirst ? Profile.Linux612 : Profile.Strict);
         VfioDevice device = s.Add("device").Device;
         s.Do(device.Group.OpenAsync(s.Task));
-        Assert.Equal(Errno.Ok, s.Do(device.Group.SetContainerAsync(s.Task, new IommuFd())));
+        Assert.Equal(Errno.Ok, s.Do(device.Group.SetContainerAsync(s.Task, new IommuFd(_s.Runtime, "process"))));
         VfioDeviceFile file = s.Open(device);
         s.Do(device.Group.CloseAsync(s.Task));
         Assert.Equal(!mayCloseFirst, device.Group.IsOpen);

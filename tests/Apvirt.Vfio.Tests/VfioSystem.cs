@@ -50,7 +50,7 @@ internal sealed class VfioSystem
         return (device, driver);
     }
 
-    internal VirtualMachine Vm(string name = "g") => new(name, hostHasApxa: true, new VirtualMachineOptions { MemoryBytes = Memory });
+    internal VirtualMachine Vm(string name = "g") => new(Runtime, name, hostHasApxa: true, new VirtualMachineOptions { MemoryBytes = Memory });
 
     internal KvmVfioDevice KvmDevice(VirtualMachine machine)
     {
@@ -62,7 +62,7 @@ internal sealed class VfioSystem
     /// <summary>A container with a group and memory mapped, the group's file open.</summary>
     internal VfioContainer Contain(VfioGroup group, UserMemory? memory = null)
     {
-        VfioContainer container = new(Profile, memory);
+        VfioContainer container = new(Runtime, "process", Profile, memory);
         Assert.Equal(Errno.Ok, Do(group.OpenAsync(Task)));
         Assert.Equal(Errno.Ok, Do(group.SetContainerAsync(Task, container)));
         Assert.Equal(Errno.Ok, Do(container.SetIommuAsync(Task, 2)));

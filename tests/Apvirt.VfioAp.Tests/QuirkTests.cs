@@ -50,10 +50,10 @@ public sealed class QuirkTests
         t.Host.Hardware.Inject(TestMachine.Q("04.0004"), ApInstruction.Tapq, [ApResponse.Busy], isSticky: true);
         t.Runtime.SetHorizon(TimeSpan.FromSeconds(10));
         Assert.False(t.Runtime.TryDrive(t.WriteAsync(t.Task, TestMachine.Path("unassign_adapter"), "4"), TimeSpan.FromSeconds(10), out _));
-        Assert.NotNull(t.Host.VfioAp.Matrix.GuestsLock.Owner);
+        Assert.NotNull(t.Host.VfioAp.Matrix.GuestsLock.Holder);
         t.Host.Hardware.Inject(TestMachine.Q("04.0004"), ApInstruction.Tapq, [], isSticky: false);
         t.Runtime.Advance(TimeSpan.FromSeconds(1));
-        Assert.Null(t.Host.VfioAp.Matrix.GuestsLock.Owner);
+        Assert.Null(t.Host.VfioAp.Matrix.GuestsLock.Holder);
         t.AssertGuest([], [0x04]);
     }
 
@@ -62,7 +62,7 @@ public sealed class QuirkTests
     {
         TestMachine t = new TestMachine([0x04], [0x04]).Create().Assign([0x04], [0x04]);
         Assert.Equal(Errno.Ok, t.Start(options: new GuestOptions { RegistersRequest = false }));
-        Apvirt.Vfio.Devices.Eventfd eventfd = new();
+        Apvirt.Vfio.Devices.Eventfd eventfd = new(t.Runtime, "request");
         Assert.Equal(Errno.Ok, t.Runtime.Drive(t.Mdev().SetIrqsAsync(t.Task, VfioIrqSet.DeviceRequest, 5, _ => (Errno.Ok, eventfd))));
         Errno? removed = null;
         t.Runtime.Spawn("remove", async task => removed = await t.WriteAsync(task, TestMachine.Path("remove"), "1"));

@@ -43,11 +43,11 @@ public sealed class ConsumerTests
         (Errno error, VfioDeviceFile? file) = _s.Open(plain.Device);
         Assert.Equal((Errno.Ok, 0u), (error, function.Gisa));
         _s.Close(file!);
-        VfioPciDevice none = new("none", function: null, new Apvirt.Kernel.Logging.KernelLog());
-        none.Device = _s.Add("none", none);
+        VfioPciDevice none = new(_s.Task.Runtime, "none", function: null, new Apvirt.Kernel.Logging.KernelLog(), driver => _s.Register("none", driver));
+        _s.Offer(none.Device);
         Assert.Equal(Errno.ENODEV, _s.Open(none.Device).Error);
         Assert.Equal(Errno.ENOENT, _s.Open(_s.AddFunction("hookless", 0x12, hasHooks: false).Driver.Device).Error);
-        Assert.Equal(Errno.ESRCH, _s.Open(_s.AddVgpu("vgpu", new GvtAdapter(Profile.Strict), withVm: false).Device).Error);
+        Assert.Equal(Errno.ESRCH, _s.Open(_s.AddVgpu("vgpu", new GvtAdapter(_s.Task.Runtime, "adapter", Profile.Strict), withVm: false).Device).Error);
         Assert.Equal(1, _s.G.References);
         AssertClean();
     }
@@ -113,9 +113,8 @@ public sealed class ConsumerTests
     [Fact]
     public void M103_interpretation_ends_after_interrupts_and_before_the_function_goes_back()
     {
-        (VfioPciDevice driver, _) = _s.AddFunction("function", 0x11);
         List<string> steps = [];
-        driver.Stepped = steps.Add;
+        (VfioPciDevice driver, _) = _s.AddFunction("function", 0x11, stepped: steps.Add);
         _s.Close(_s.Open(driver.Device).File!);
         Assert.Equal(
             ["reset function", "associate", "initialise configuration", "drop token", "tear down interrupts", "dissociate", "restore state and reset"],
@@ -160,8 +159,8 @@ public sealed class ConsumerTests
     [Fact]
     public void A_vgpu_interrupts_its_guest_while_a_VM_has_it_and_by_an_eventfd_if_there_is_one()
     {
-        GvtDevice vgpu = _s.AddVgpu("first", new GvtAdapter(Profile.Strict));
-        Eventfd eventfd = new();
+        GvtDevice vgpu = _s.AddVgpu("first", new GvtAdapter(_s.Task.Runtime, "adapter", Profile.Strict));
+        Eventfd eventfd = new(_s.Task.Runtime, "trigger");
         Errno Set(Eventfd? trigger) => Get(() => vgpu.SetTriggerAsync(_s.Task, trigger));
         Errno Interrupt() => Get(() => vgpu.InterruptAsync(_s.Task));
         Assert.Equal((Errno.EINVAL, Errno.ESRCH), (Set(eventfd), Interrupt()));
@@ -189,7 +188,7 @@ public sealed class ConsumerTests
     [Fact]
     public void M088_M089_a_vgpu_needs_its_openers_vm_and_is_the_only_one_of_it()
     {
-        GvtAdapter adapter = new(Profile.Strict);
+        GvtAdapter adapter = new(_s.Task.Runtime, "adapter", Profile.Strict);
         GvtDevice first = _s.AddVgpu("first", adapter);
         GvtDevice second = _s.AddVgpu("second", adapter);
         _s.Task.AddressSpace = "of another process";
@@ -209,7 +208,7 @@ public sealed class ConsumerTests
     [Fact]
     public void M091_pages_are_tracked_on_the_vm_of_the_open_whatever_the_group_has_meanwhile()
     {
-        GvtDevice vgpu = _s.AddVgpu("vgpu", new GvtAdapter(Profile.Strict));
+        GvtDevice vgpu = _s.AddVgpu("vgpu", new GvtAdapter(_s.Task.Runtime, "adapter", Profile.Strict));
         VfioDeviceFile file = _s.Open(vgpu.Device).File!;
         _s.Do(async () =>
         {

@@ -19,7 +19,7 @@ public sealed class ExplorationTests
         KernelChecks checks = new();
         SortedSet<string> wrong = new(StringComparer.Ordinal);
         Func<string> look = null!;
-        KernelExplored program = new(() => new ExplorationRuntime { Checks = checks }, (runtime, listener) =>
+        KernelExplored program = new(numbers => new ExplorationRuntime { Checks = checks, Numbers = numbers }, (runtime, listener) =>
         {
             PciSystem system = new(runtime, operation => runtime.TryPrepare(Answered(operation), out _));
             (Func<KernelTask, ValueTask>[] callers, look) = make(system);
@@ -85,7 +85,7 @@ public sealed class ExplorationTests
     {
         (_, string[] wrong, Violation[] violations) = Explore(s =>
         {
-            GvtAdapter adapter = new(atOnce ? Profile.Strict : Profile.Linux612);
+            GvtAdapter adapter = new(s.Task.Runtime, "adapter", atOnce ? Profile.Strict : Profile.Linux612);
             GvtDevice[] vgpus = [s.AddVgpu("first", adapter), s.AddVgpu("second", adapter)];
             return (
                 [.. vgpus.Select(vgpu => (Func<KernelTask, ValueTask>)(async task => await vgpu.Device.Group.GetDeviceAsync(task, vgpu.Device.Name)))],

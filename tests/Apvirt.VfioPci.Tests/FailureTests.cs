@@ -30,10 +30,14 @@ public sealed class FailureTests
     ];
 
     private readonly PciHost _h = new PciHost().CreateMdev().CreateVgpu();
-    private readonly VirtualMachine _g = new("g", hostHasApxa: true, new VirtualMachineOptions { MemoryBytes = 1 << 20 });
+    private readonly VirtualMachine _g;
     private readonly KvmVfioDevice _kvm;
 
-    public FailureTests() => _kvm = Do(KvmVfioDevice.CreateAsync(_h.Task, _g)).Device!;
+    public FailureTests()
+    {
+        _g = new VirtualMachine(_h.Runtime, "g", hostHasApxa: true, new VirtualMachineOptions { MemoryBytes = 1 << 20 });
+        _kvm = Do(KvmVfioDevice.CreateAsync(_h.Task, _g)).Device!;
+    }
 
     /// <summary>How user space comes to a device.</summary>
     public enum Way
@@ -100,8 +104,8 @@ public sealed class FailureTests
             return OpenDirectly(device);
         VfioGroup group = device.Group;
         Assert.Equal(Errno.Ok, Do(group.OpenAsync(_h.Task)));
-        IommuFd iommufd = new();
-        VfioContainer container = new(_h.Host.Profile);
+        IommuFd iommufd = new(_h.Runtime, "process");
+        VfioContainer container = new(_h.Runtime, "process", _h.Host.Profile);
         Errno error = Do(group.SetContainerAsync(_h.Task, way == Way.Container ? container : iommufd));
         if (error == Errno.Ok && way == Way.Container)
             error = Do(container.SetIommuAsync(_h.Task, 2));
@@ -132,7 +136,7 @@ public sealed class FailureTests
     {
         VfioDeviceFile file = device.OpenDirectly(_h.Task).File!;
         Assert.Equal(Errno.Ok, Do(_kvm.AddAsync(_h.Task, file)));
-        Errno error = Do(file.BindAsync(_h.Task, new IommuFd()));
+        Errno error = Do(file.BindAsync(_h.Task, new IommuFd(_h.Runtime, "process")));
         Func<ValueTask> close = async () =>
         {
             await _kvm.DeleteAsync(_h.Task, file);

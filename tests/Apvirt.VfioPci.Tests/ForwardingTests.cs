@@ -46,7 +46,7 @@ public sealed class ForwardingTests
     [Fact]
     public void Forwarding_is_turned_on_once_and_what_the_firmware_was_told_stays()
     {
-        AdapterInterruptTable table = new();
+        AdapterInterruptTable table = new(_s.Task.Runtime);
         Errno Enable(int subclass)
         {
             Errno error = Errno.Ok;

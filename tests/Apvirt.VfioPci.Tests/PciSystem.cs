@@ -29,8 +29,10 @@ internal sealed class PciSystem
         Task = runtime.CreateTask("set-up");
         _model = new DeviceModel(runtime);
         Groups = new VfioGroups(_model.Tree);
-        Container = new VfioContainer(Groups.Profile);
-        G = new VirtualMachine("g", hostHasApxa: true, (options ?? new VirtualMachineOptions()) with { MemoryBytes = Memory });
+        Container = new VfioContainer(runtime, "process", Groups.Profile);
+        Interrupts = new AdapterInterruptTable(runtime);
+        Other = new VirtualMachine(runtime, "other", hostHasApxa: true, new VirtualMachineOptions());
+        G = new VirtualMachine(runtime, "g", hostHasApxa: true, (options ?? new VirtualMachineOptions()) with { MemoryBytes = Memory });
         Do(async () => KvmDevice = (await KvmVfioDevice.CreateAsync(Task, G)).Device!);
     }
 
@@ -40,19 +42,19 @@ internal sealed class PciSystem
 
     internal VfioContainer Container { get; }
 
-    internal AdapterInterruptTable Interrupts { get; } = new();
+    internal AdapterInterruptTable Interrupts { get; }
 
     internal VirtualMachine G { get; }
 
-    internal VirtualMachine Other { get; } = new("other", hostHasApxa: true, new VirtualMachineOptions());
+    internal VirtualMachine Other { get; }
 
     internal KvmVfioDevice KvmDevice { get; private set; } = null!;
 
     internal void Do(Func<ValueTask> operation) => Assert.True(_drive(operation));
 
-    internal VfioDevice Add(string name, IVfioDriver driver, bool withVm = true)
-    {
-        VfioDevice device = new(name, driver, Groups.Create(new RootDevice(_model, name)), new KernelLog());
+    internal VfioDevice Register(string name, IVfioDriver driver) => new(name, driver, Groups.Create(new RootDevice(_model, name)), new KernelLog());
+
+    internal void Offer(VfioDevice device, bool withVm = true) =>
         Do(async () =>
         {
             await device.OfferAsync(Task);
@@ -66,22 +68,20 @@ internal sealed class PciSystem
             if (withVm)
                 await KvmDevice.AddAsync(Task, device.Group);
         });
-        return device;
-    }
 
     internal (VfioPciDevice Driver, ZpciFunction Function) AddFunction(
-        string name, uint fid, bool withVm = true, bool hasHooks = true, bool canInterpret = true, Profile? profile = null)
+        string name, uint fid, bool withVm = true, bool hasHooks = true, bool canInterpret = true, Profile? profile = null, Action<string>? stepped = null)
     {
-        ZpciFunction function = new(Task, new ZpciFirmware(fid, fid, canInterpret), Interrupts, profile ?? Profile.Strict);
-        VfioPciDevice driver = new(name, function, new KernelLog(), hasHooks);
-        driver.Device = Add(name, driver, withVm);
+        ZpciFunction function = new(Task, new ZpciFirmware(Task.Runtime, fid, fid, canInterpret), Interrupts, profile ?? Profile.Strict);
+        VfioPciDevice driver = new(Task.Runtime, name, function, new KernelLog(), self => Register(name, self), hasHooks) { Stepped = stepped };
+        Offer(driver.Device, withVm);
         return (driver, function);
     }
 
     internal GvtDevice AddVgpu(string name, GvtAdapter adapter, bool withVm = true)
     {
-        GvtDevice vgpu = new(name, adapter);
-        vgpu.Device = Add(name, vgpu, withVm);
+        GvtDevice vgpu = new(name, adapter, self => Register(name, self));
+        Offer(vgpu.Device, withVm);
         return vgpu;
     }
 

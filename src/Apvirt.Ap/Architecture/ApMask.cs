@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Apvirt.Kernel.Sharing;
 
 namespace Apvirt.Ap.Architecture;
 
@@ -145,6 +146,7 @@ public readonly struct ApMask : IEquatable<ApMask>
     private static ulong Low(int max) => max < 0 ? 0 : max >= 63 ? ulong.MaxValue : ~(ulong.MaxValue >> (max + 1));
 
     /// <summary>Walks the ids of a mask in ascending order.</summary>
+    [OwnedBy("Whoever walks: a local of its own.")]
     public struct Enumerator
     {
         private readonly ApMask _mask;

@@ -27,7 +27,7 @@ public sealed partial class ApBus
     {
         if (await PermsMutex.LockInterruptibleAsync(task) != Errno.Ok)
             return Errno.EINTR;
-        ApMask current = (ofAdapters ? _apmask : _aqmask).Read(task, this, ApGuards.Masks);
+        ApMask current = ReadMask(task, ofAdapters);
         Errno error = MaskText.Parse(text.Span, current, out ApMask changed);
         if (error != Errno.Ok || changed == current)
         {
@@ -65,14 +65,12 @@ public sealed partial class ApBus
         return Errno.Ok;
     }
 
-    private async ValueTask<bool> IsMisplacedAsync(KernelTask task, ApQueue queue, string? finding = null)
+    private async ValueTask<bool> IsMisplacedAsync(KernelTask task, ApQueue queue)
     {
         ApPermsHeld perms = await LockPermsAsync(task);
         bool isHostOwned = IsHostOwned(perms, queue.Apqn);
         perms.Release();
-        task.Finding = finding;
         bool isOnDefaultDriver = queue.ReadDriver(task) is ApDriver { IsDefault: true };
-        task.Finding = null;
         return isHostOwned != isOnDefaultDriver;
     }
 
@@ -84,9 +82,9 @@ public sealed partial class ApBus
         {
             if (device is not ApQueue queue)
                 continue;
-            if (_options.Profile.Has(Quirk.BindingReadUnlocked))
+            if (_options.Profile.Deviates(task, Quirk.BindingReadUnlocked))
             {
-                if (await IsMisplacedAsync(task, queue, Quirk.BindingReadUnlocked.Finding()))
+                if (await IsMisplacedAsync(task, queue))
                     await ReprobeAsync(task, queue);
                 continue;
             }

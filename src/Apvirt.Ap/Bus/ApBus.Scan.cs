@@ -1,5 +1,6 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Devices.Core;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 
@@ -8,52 +9,55 @@ namespace Apvirt.Ap.Bus;
 /// <summary>Scanning the bus (ap-bus.md §5).</summary>
 public sealed partial class ApBus
 {
-    private Completion? _runningScan;
+    private Shared<Completion?> _runningScan;
+    private Shared<bool> _isStopped;
 
     /// <summary>Whether a scan is under way.</summary>
-    public bool IsScanning => _runningScan is not null;
+    public bool IsScanning => RunningScan is not null;
+
+    private Completion? RunningScan => _runningScan.Read(Runtime, this, ApFields.RunningScan);
 
     /// <summary>Scans now and returns when a scan is complete; one that runs already is shared.</summary>
     /// <param name="task">The task that wants a scan.</param>
     public async ValueTask ScanAsync(KernelTask task)
     {
-        if (_runningScan is { } running)
+        if (RunningScan is { } running)
         {
             await running.WaitAsync(task);
             return;
         }
         await ScanMutex.LockAsync(task);
-        _runningScan = new Completion();
+        Completion scan = new(task.Runtime, "scan");
+        _runningScan.Write(Runtime, this, ApFields.RunningScan, scan);
         await ScanLockedAsync(task);
-        Completion finished = _runningScan;
-        _runningScan = null;
+        _runningScan.Write(Runtime, this, ApFields.RunningScan, null);
         ScanMutex.Unlock(task);
-        finished.CompleteAll();
+        scan.CompleteAll();
         RearmScanTimer();
     }
 
     /// <summary>The machine is switched off: no scan begins by itself any more.</summary>
     public void StopScanning()
     {
-        _isStopped = true;
+        _isStopped.Write(Runtime, this, ApFields.IsStopped, true);
         _scanTimer.Cancel();
     }
 
     private async ValueTask TimerScanAsync(KernelTask task)
     {
-        if (_runningScan is null)
+        if (RunningScan is null)
             await ScanAsync(task);
     }
 
     private void RearmScanTimer()
     {
-        if (_options.ScansByTimer && !_isStopped)
+        if (_options.ScansByTimer && !_isStopped.Read(Runtime, this, ApFields.IsStopped))
             _scanTimer.Set(TimeSpan.FromSeconds(ConfigTimeSeconds));
     }
 
     private async ValueTask ScanLockedAsync(KernelTask task)
     {
-        QciInfo before = Configuration;
+        QciInfo before = _configuration.Read(task, this, ApGuards.Configuration);
         QciInfo now = HasQci && Instructions.TryQueryConfiguration(out QciInfo info) ? info : before;
         bool changed = now != before;
         _configuration.Write(task, this, ApGuards.Configuration, now);
@@ -62,48 +66,48 @@ public sealed partial class ApBus
         if (tell)
         {
             if (!(now.Apm & ~before.Apm).IsEmpty || !(now.Aqm & ~before.Aqm).IsEmpty)
-                _bindingsLatch = false;
+                OpenBindingsLatch();
             foreach (Driver driver in Drivers())
                 await ((ApDriver)driver).ConfigurationChangedAsync(task, now, before);
         }
-        await SelectDefaultDomainAsync(task);
+        await SelectDefaultDomainAsync(task, now);
         for (int apid = 0; apid <= MaxAdapter; apid++)
-            await ScanAdapterAsync(task, apid);
+            await ScanAdapterAsync(task, apid, now);
         if (tell)
         {
             foreach (Driver driver in Drivers())
                 await ((ApDriver)driver).ScanCompletedAsync(task, now, before);
         }
-        if (Interlocked.Increment(ref _scanCount) == 1)
+        if (_scanCount.Update(Runtime, this, ApFields.ScanCount, 1, static (count, more) => count + more) == 1)
             Model.Uevents.Send(this, "change", "INITSCAN", "done");
         CheckBindingsComplete();
     }
 
-    private bool HasAdapter(int apid) => !HasQci || Configuration.Apm[apid];
+    private bool HasAdapter(int apid, QciInfo now) => !HasQci || now.Apm[apid];
 
-    private bool HasDomain(int apqi) => !HasQci || Configuration.Aqm[apqi];
+    private bool HasDomain(int apqi, QciInfo now) => !HasQci || now.Aqm[apqi];
 
     // Chosen once; a domain that disappears later stays the default.
-    private async ValueTask SelectDefaultDomainAsync(KernelTask task)
+    private async ValueTask SelectDefaultDomainAsync(KernelTask task, QciInfo now)
     {
         if (DefaultDomain >= 0)
             return;
         ApPermsHeld perms = await LockPermsAsync(task);
-        SelectDefaultDomain(perms);
+        SelectDefaultDomain(perms, now);
         perms.Release();
     }
 
-    private void SelectDefaultDomain(ApPermsHeld perms)
+    private void SelectDefaultDomain(ApPermsHeld perms, QciInfo now)
     {
         ApMask apmask = _apmask.Read(perms.Task, this, ApGuards.Masks);
         ApMask aqmask = _aqmask.Read(perms.Task, this, ApGuards.Masks);
         for (int apqi = 0; apqi <= MaxDomain; apqi++)
         {
-            if (!HasDomain(apqi) || !aqmask[apqi])
+            if (!HasDomain(apqi, now) || !aqmask[apqi])
                 continue;
             for (int apid = 0; apid <= MaxAdapter; apid++)
             {
-                if (!HasAdapter(apid) || !apmask[apid] || Instructions.Tapq(Apqn.Of(apid, apqi)).Code != ApResponse.Normal)
+                if (!HasAdapter(apid, now) || !apmask[apid] || Instructions.Tapq(Apqn.Of(apid, apqi)).Code != ApResponse.Normal)
                     continue;
                 DefaultDomain = apqi;
                 return;
@@ -111,10 +115,10 @@ public sealed partial class ApBus
         }
     }
 
-    private async ValueTask ScanAdapterAsync(KernelTask task, int apid)
+    private async ValueTask ScanAdapterAsync(KernelTask task, int apid, QciInfo now)
     {
-        _cards.TryGetValue(apid, out ApCard? card);
-        if (!HasAdapter(apid) || !TryIdentify(apid, out ApStatus status, out ApQueueInfo info, out int type))
+        ApCard? card = _cards.Read(Runtime, apid);
+        if (!HasAdapter(apid, now) || !TryIdentify(apid, now, out ApStatus status, out ApQueueInfo info, out int type))
         {
             if (card is not null)
                 await RemoveCardAsync(task, card);
@@ -129,10 +133,8 @@ public sealed partial class ApBus
         bool isCheckstopped = status.Code == ApResponse.Checkstopped;
         if (card is null)
         {
-            card = new ApCard(this, apid, info, type) { IsConfigured = isConfigured, IsCheckstopped = isCheckstopped };
-            lock (_cards)
-                _cards.Add(apid, card);
-            _queues[apid] = new ApQueue?[MaxDomain + 1];
+            card = new ApCard(this, apid, info, type, status.Code);
+            _cards.Write(Runtime, apid, card);
             await AddDeviceAsync(task, card);
         }
         else
@@ -144,15 +146,18 @@ public sealed partial class ApBus
                 SendConfig(card, isConfigured);
             }
         }
+        // Nobody else changes it meanwhile.
+        ApQueue?[] queues = new ApQueue?[MaxDomain + 1];
+        foreach (ApQueue queue in card.QueuesByDomain())
+            queues[queue.Apqn.Apqi] = queue;
         for (int apqi = 0; apqi <= MaxDomain; apqi++)
-            await ScanQueueAsync(task, card, apqi);
+            await ScanQueueAsync(task, card, apqi, queues[apqi], now);
     }
 
-    private ValueTask ScanQueueAsync(KernelTask task, ApCard card, int apqi)
+    private ValueTask ScanQueueAsync(KernelTask task, ApCard card, int apqi, ApQueue? queue, QciInfo now)
     {
         Apqn apqn = Apqn.Of(card.Apid, apqi);
-        ApQueue? queue = _queues[card.Apid]![apqi];
-        if (!HasDomain(apqi))
+        if (!HasDomain(apqi, now))
             return queue is null ? default : RemoveQueueAsync(task, queue);
         ApStatus status = Instructions.Tapq(apqn);
         if (!HasInfo(status.Code))
@@ -202,15 +207,9 @@ public sealed partial class ApBus
 
     private async ValueTask AddQueueAsync(KernelTask task, ApCard card, Apqn apqn, ApResponse code)
     {
-        ApQueue queue = new(card, apqn)
-        {
-            IsConfigured = code != ApResponse.Deconfigured,
-            IsCheckstopped = code == ApResponse.Checkstopped,
-        };
-        Model.Tree.Changes(queue.Name);
-        _queues[apqn.Apid]![apqn.Apqi] = queue;
+        ApQueue queue = new(card, apqn, code);
         card.AddQueue(queue);
-        Interlocked.Increment(ref Shared(ref _queueCount, isWrite: true));
+        Count(ref _queueCount, ApFields.QueueCount, 1);
         await AddDeviceAsync(task, queue);
         if (!queue.IsUsable)
             queue.DeviceState = QueueDeviceState.Error;
@@ -219,10 +218,8 @@ public sealed partial class ApBus
     private async ValueTask RemoveQueueAsync(KernelTask task, ApQueue queue)
     {
         await RemoveDeviceAsync(task, queue);
-        Interlocked.Decrement(ref Shared(ref _queueCount, isWrite: true));
+        Count(ref _queueCount, ApFields.QueueCount, -1);
         queue.Card.RemoveQueue(queue);
-        Model.Tree.Changes(queue.Name);
-        _queues[queue.Apqn.Apid]![queue.Apqn.Apqi] = null;
     }
 
     private async ValueTask RemoveCardAsync(KernelTask task, ApCard card)
@@ -230,20 +227,18 @@ public sealed partial class ApBus
         foreach (ApQueue queue in card.Queues())
             await RemoveQueueAsync(task, queue);
         await RemoveDeviceAsync(task, card);
-        lock (_cards)
-            _cards.Remove(card.Apid);
-        _queues[card.Apid] = null;
+        _cards.Write(Runtime, card.Apid, null);
     }
 
     // The first usage domain that answers tells what the adapter is.
-    private bool TryIdentify(int apid, out ApStatus status, out ApQueueInfo info, out int type)
+    private bool TryIdentify(int apid, QciInfo now, out ApStatus status, out ApQueueInfo info, out int type)
     {
         type = 0;
         info = default;
         status = default;
         for (int apqi = 0; apqi <= MaxDomain; apqi++)
         {
-            if (!HasDomain(apqi))
+            if (!HasDomain(apqi, now))
                 continue;
             Apqn apqn = Apqn.Of(apid, apqi);
             status = Instructions.Tapq(apqn, out info);

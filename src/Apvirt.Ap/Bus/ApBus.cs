@@ -6,6 +6,7 @@ using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Work;
 
@@ -28,24 +29,20 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
 
     private readonly ApBusOptions _options;
 
-    // L2, outermost. Guards a scan from begin to end: _cards, _configuration.
-    internal KernelMutex ScanMutex { get; } = new(ScanClass);
-
-    private Guarded<QciInfo> _configuration;
-    private readonly SortedDictionary<int, ApCard> _cards = [];
-    private readonly ApQueue?[]?[] _queues = new ApQueue?[ApMask.Size][];
+    private readonly SharedTable<ApCard> _cards;
     private readonly KernelTimer _scanTimer;
-    private volatile bool _isStopped;
-
-    // L5, inside device_lock. Guards _apmask and _aqmask.
+    private Guarded<QciInfo> _configuration;
     private Guarded<ApMask> _apmask;
     private Guarded<ApMask> _aqmask;
-
-    private long _scanCount;
-    private bool _bindingsLatch;
-    private long _bindingsCompleteCount;
-    private int _queueCount;
-    private int _boundCount;
+    private Shared<int> _defaultDomain;
+    private Shared<int> _configTimeSeconds;
+    private Shared<long> _pollTimeoutNanoseconds;
+    private Shared<bool> _pollThread;
+    private Shared<long> _scanCount;
+    private Shared<bool> _bindingsLatch;
+    private Shared<long> _bindingsCompleteCount;
+    private Shared<int> _queueCount;
+    private Shared<int> _boundCount;
 
     /// <summary>Makes the bus and its directories; nothing is scanned yet.</summary>
     /// <param name="model">The machine's device model.</param>
@@ -64,10 +61,13 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
         MaxDomain = info.HasApxa && info.MaxDomain > 0 ? info.MaxDomain : QciInfo.MaxDomainWithoutApxa;
         _apmask = new(BootMask(options.ApMaskParameter));
         _aqmask = new(BootMask(options.AqMaskParameter));
-        DefaultDomain = options.DefaultDomain;
-        ConfigTimeSeconds = options.ConfigTimeSeconds;
-        PollTimeoutNanoseconds = options.PollTimeoutNanoseconds;
-        PollThread = options.PollThread && !options.UseInterrupts;
+        _defaultDomain = new(options.DefaultDomain);
+        _configTimeSeconds = new(options.ConfigTimeSeconds);
+        _pollTimeoutNanoseconds = new(options.PollTimeoutNanoseconds);
+        _pollThread = new(options.PollThread && !options.UseInterrupts);
+        _cards = new(this, ApFields.Cards, ApMask.Size);
+        ScanMutex = new KernelMutex(ScanClass, owner: this);
+        PermsMutex = new KernelMutex(PermsClass, owner: this);
         DevicesRoot = new RootDevice(model, "ap", "ap");
         model.Tree.Devices.Add(DevicesRoot);
         Poller = new QueuePoller(this);
@@ -91,46 +91,67 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
     public int MaxDomain { get; }
 
     /// <summary>The configuration that the last scan saw.</summary>
-    public QciInfo Configuration => _configuration.Peek;
+    public QciInfo Configuration => _configuration.Glance(Runtime, this, ApGuards.Configuration);
 
     /// <summary><c>/sys/devices/ap</c></summary>
     public RootDevice DevicesRoot { get; }
+
+    // L2, outermost. Held over a scan from begin to end; guards _configuration.
+    internal KernelMutex ScanMutex { get; }
+
+    // L5, inside device_lock.
 
     /// <summary>
     /// ap_perms_mutex: guards the masks. vfio_ap takes it outside all its own locks, for as long as it tests and assigns
     /// (M026).
     /// </summary>
-    public KernelMutex PermsMutex { get; } = new(PermsClass);
+    public KernelMutex PermsMutex { get; }
 
     /// <summary>Adapters of the default pool, for observers.</summary>
-    public ApMask AdapterMask => _apmask.Peek;
+    public ApMask AdapterMask => _apmask.Glance(Runtime, this, ApGuards.Masks);
 
     /// <summary>Domains of the default pool, for observers.</summary>
-    public ApMask DomainMask => _aqmask.Peek;
+    public ApMask DomainMask => _aqmask.Glance(Runtime, this, ApGuards.Masks);
 
     /// <summary>Default usage domain of the host's own requests, -1 if there is none.</summary>
-    public int DefaultDomain { get; set; }
+    public int DefaultDomain
+    {
+        get => _defaultDomain.Read(Runtime, this, ApFields.DefaultDomain);
+        set => _defaultDomain.Write(Runtime, this, ApFields.DefaultDomain, value);
+    }
 
     /// <summary>Seconds between two scans by timer, 5 to 120.</summary>
-    public int ConfigTimeSeconds { get; private set; }
+    public int ConfigTimeSeconds
+    {
+        get => _configTimeSeconds.Read(Runtime, this, ApFields.ConfigTime);
+        private set => _configTimeSeconds.Write(Runtime, this, ApFields.ConfigTime, value);
+    }
 
     /// <summary>Poll timeout in nanoseconds.</summary>
-    public long PollTimeoutNanoseconds { get; set; }
+    public long PollTimeoutNanoseconds
+    {
+        get => _pollTimeoutNanoseconds.Read(Runtime, this, ApFields.PollTimeout);
+        set => _pollTimeoutNanoseconds.Write(Runtime, this, ApFields.PollTimeout, value);
+    }
 
     /// <summary>Whether the poll thread runs; never while interrupts are used.</summary>
-    public bool PollThread { get; set; }
+    public bool PollThread
+    {
+        get => _pollThread.Read(Runtime, this, ApFields.PollThread);
+        set => _pollThread.Write(Runtime, this, ApFields.PollThread, value);
+    }
 
     /// <summary>Whether adapter interrupts are used.</summary>
     public bool UsesInterrupts => _options.UseInterrupts;
 
     /// <summary>Number of finished scans.</summary>
-    public long ScanCount => Interlocked.Read(ref _scanCount);
+    public long ScanCount => _scanCount.Read(Runtime, this, ApFields.ScanCount);
 
     /// <summary>Number of queue devices.</summary>
-    public int QueueCount => Shared(ref _queueCount, isWrite: false);
+    public int QueueCount => _queueCount.Read(Runtime, this, ApFields.QueueCount);
 
     /// <summary>Number of queue devices that have a driver.</summary>
-    public int BoundCount => Shared(ref _boundCount, isWrite: false);
+    public int BoundCount => _boundCount.Read(Runtime, this, ApFields.BoundCount);
 
     /// <inheritdoc/>
     public override AttributeTable Attributes => BusAttributes.Table;
@@ -145,12 +166,7 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
 
     /// <summary>The queue device of an APQN, null if there is none.</summary>
     /// <param name="apqn">The queue.</param>
-    public ApQueue? FindQueue(Apqn apqn)
-    {
-        if (Model.Runtime.HasPoints)
-            Model.Tree.Looks(apqn.ToString());
-        return _queues[apqn.Apid] is { } row && apqn.Apqi < row.Length ? row[apqn.Apqi] : null;
-    }
+    public ApQueue? FindQueue(Apqn apqn) => _cards.Read(Runtime, apqn.Apid)?.FindQueue(apqn.Apqi);
 
     /// <inheritdoc/>
     public override Device? FindDevice(ReadOnlySpan<char> name)
@@ -161,28 +177,15 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
     }
 
     /// <summary>The queue devices, ascending; one that comes or goes meanwhile may or may not be among them.</summary>
-    public IEnumerable<ApQueue> Queues()
-    {
-        Walks();
-        foreach (ApQueue?[]? row in _queues)
-        {
-            if (row is null)
-                continue;
-            foreach (ApQueue? queue in row)
-            {
-                if (queue is not null)
-                    yield return queue;
-            }
-        }
-    }
+    public IEnumerable<ApQueue> Queues() => _cards.Walk(Runtime).SelectMany(card => card.QueuesByDomain());
 
     /// <summary>The cards now, ascending.</summary>
-    public ApCard[] Cards()
-    {
-        Walks();
-        lock (_cards)
-            return [.. _cards.Values];
-    }
+    public ApCard[] Cards() => [.. _cards.Walk(Runtime)];
+
+    /// <summary>The masks' words under the lock that guards them.</summary>
+    /// <param name="task">The task that holds <see cref="PermsMutex"/>.</param>
+    /// <param name="ofAdapters">Whether apmask is meant, not aqmask.</param>
+    internal ApMask ReadMask(KernelTask task, bool ofAdapters) => (ofAdapters ? _apmask : _aqmask).Read(task, this, ApGuards.Masks);
 
     /// <summary>Takes ap_perms_mutex.</summary>
     /// <param name="task">The task.</param>
@@ -237,7 +240,7 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
     {
         if (device is not ApQueue queue)
         {
-            _bindingsLatch = false;
+            OpenBindingsLatch();
             return await driver.ProbeAsync(task, device);
         }
         ApPermsHeld perms = await LockPermsAsync(task);
@@ -245,10 +248,10 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
         perms.Release();
         if (isHostOwned != ((ApDriver)driver).IsDefault)
             return Errno.ENODEV;
-        _bindingsLatch = false;
+        OpenBindingsLatch();
         Errno error = await driver.ProbeAsync(task, device);
         if (error == Errno.Ok)
-            Interlocked.Increment(ref Shared(ref _boundCount, isWrite: true));
+            Count(ref _boundCount, ApFields.BoundCount, 1);
         return error;
     }
 
@@ -265,7 +268,7 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
         await driver.RemoveAsync(task, device);
         Instructions.Zapq(queue.Apqn);
         queue.DeviceState = QueueDeviceState.Uninitiated;
-        Interlocked.Decrement(ref Shared(ref _boundCount, isWrite: true));
+        Count(ref _boundCount, ApFields.BoundCount, -1);
     }
 
     private async ValueTask<ApPermsHeld> ProveAfterAsync(ValueTask acquired, KernelTask task)
@@ -282,26 +285,26 @@ public sealed partial class ApBus : Devices.Core.Bus, IUeventSource
         return MaskText.Parse(System.Text.Encoding.ASCII.GetBytes(parameter), none, out ApMask mask) == Errno.Ok ? mask : none;
     }
 
-    // The counts change without a lock.
-    private ref int Shared(ref int count, bool isWrite)
-    {
-        if (Model.Runtime.HasPoints)
-            Model.Runtime.Touched("bindings", isWrite);
-        return ref count;
-    }
+    private void Count(ref Shared<int> count, SharedField field, int more) =>
+        count.Update(Runtime, this, field, more, static (count, more) => count + more);
+
+    // What is bound changes: it is to be told again once everything is.
+    private void OpenBindingsLatch() => _bindingsLatch.Write(Runtime, this, ApFields.BindingsLatch, false);
 
     private void CheckBindingsComplete()
     {
-        if (ScanCount == 0 || _bindingsLatch || QueueCount != BoundCount)
+        if (ScanCount == 0 || _bindingsLatch.Read(Runtime, this, ApFields.BindingsLatch) || QueueCount != BoundCount
+            || !_bindingsLatch.TryChange(Runtime, this, ApFields.BindingsLatch, from: false, to: true))
+        {
             return;
-        _bindingsLatch = true;
-        _bindingsCompleteCount++;
+        }
+        long times = _bindingsCompleteCount.Update(Runtime, this, ApFields.BindingsCompleteCount, 1, static (count, more) => count + more);
         Model.Uevents.Send(
             this,
             "change",
             [
                 new("BINDINGS", "complete"),
-                new("COMPLETECOUNT", _bindingsCompleteCount.ToString(System.Globalization.CultureInfo.InvariantCulture)),
+                new("COMPLETECOUNT", times.ToString(System.Globalization.CultureInfo.InvariantCulture)),
             ]);
     }
 }

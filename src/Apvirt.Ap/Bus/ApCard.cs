@@ -2,6 +2,7 @@ using System.Globalization;
 using Apvirt.Ap.Architecture;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel.Sharing;
 
 namespace Apvirt.Ap.Bus;
 
@@ -10,15 +11,18 @@ public sealed class ApCard : ApDevice
 {
     private static readonly DeviceLockClasses Classes = new("card");
 
-    private bool _isOnline = true;
-    private readonly List<ApQueue> _queues = [];
-    private readonly Lock _gate = new();
+    private readonly SharedState<List<ApQueue>> _queues;
+    private readonly SharedTable<ApQueue> _byDomain;
+    private Shared<bool> _isOnline = new(true);
+    private Shared<long> _requestCount;
 
-    internal ApCard(ApBus bus, int apid, ApQueueInfo info, int hwType)
-        : base(bus, string.Create(CultureInfo.InvariantCulture, $"card{apid:x2}"), bus.DevicesRoot, Classes, hwType)
+    internal ApCard(ApBus bus, int apid, ApQueueInfo info, int hwType, ApResponse code)
+        : base(bus, string.Create(CultureInfo.InvariantCulture, $"card{apid:x2}"), bus.DevicesRoot, Classes, hwType, code)
     {
         Apid = apid;
         Info = info;
+        _queues = new(this, ApFields.CardQueues, []);
+        _byDomain = new(this, ApFields.QueueTable, bus.MaxDomain + 1);
     }
 
     /// <summary>Adapter id.</summary>
@@ -28,13 +32,17 @@ public sealed class ApCard : ApDevice
     public ApQueueInfo Info { get; }
 
     /// <summary>Requests that the card served.</summary>
-    public long RequestCount { get; set; }
+    public long RequestCount
+    {
+        get => _requestCount.Read(Runtime, this, ApFields.RequestCount);
+        set => _requestCount.Write(Runtime, this, ApFields.RequestCount, value);
+    }
 
     /// <summary>Software switch of the card driver; shown as off while the hardware is not usable.</summary>
     public bool IsOnline
     {
-        get => Shared(ref _isOnline, "state", isWrite: false);
-        set => Shared(ref _isOnline, "state", isWrite: true) = value;
+        get => _isOnline.Read(Runtime, this, ApFields.IsOnline);
+        set => _isOnline.Write(Runtime, this, ApFields.IsOnline, value);
     }
 
     /// <inheritdoc/>
@@ -46,9 +54,17 @@ public sealed class ApCard : ApDevice
     /// <summary>The queues of the card now, oldest first.</summary>
     public ApQueue[] Queues()
     {
-        lock (_gate)
-            return [.. _queues];
+        using SharedState<List<ApQueue>>.Section section = _queues.Enter(Runtime, AccessKind.Read);
+        return [.. section.Value];
     }
+
+    /// <summary>The queues of the card by their domains, ascending.</summary>
+    internal IEnumerable<ApQueue> QueuesByDomain() => _byDomain.Walk(Runtime);
+
+    internal ApQueue? FindQueue(int apqi) => apqi <= ApBus.MaxDomain ? _byDomain.Read(Runtime, apqi) : null;
+
+    internal void CountRequest() =>
+        _requestCount.Update(Runtime, this, ApFields.RequestCount, 1, static (count, more) => count + more);
 
     /// <inheritdoc/>
     public override bool TryFind(ReadOnlySpan<char> name, out SysfsEntry entry)
@@ -67,14 +83,16 @@ public sealed class ApCard : ApDevice
 
     internal void AddQueue(ApQueue queue)
     {
-        lock (_gate)
-            _queues.Add(queue);
+        _byDomain.Write(Runtime, queue.Apqn.Apqi, queue);
+        using SharedState<List<ApQueue>>.Section section = _queues.Enter(Runtime, AccessKind.Write);
+        section.Value.Add(queue);
     }
 
     internal void RemoveQueue(ApQueue queue)
     {
-        lock (_gate)
-            _queues.Remove(queue);
+        using (SharedState<List<ApQueue>>.Section section = _queues.Enter(Runtime, AccessKind.Write))
+            section.Value.Remove(queue);
+        _byDomain.Write(Runtime, queue.Apqn.Apqi, null);
     }
 
     /// <inheritdoc/>

@@ -1,20 +1,24 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel.Sharing;
 
 namespace Apvirt.Ap.Bus;
 
 /// <summary>A device of the AP bus: a card or a queue.</summary>
 public abstract class ApDevice : Device
 {
-    private bool _isCheckstopped;
-    private bool _isConfigured = true;
+    private Shared<bool> _isConfigured;
+    private Shared<bool> _isCheckstopped;
 
-    private protected ApDevice(ApBus bus, string name, SysfsDirectory parent, DeviceLockClasses classes, int hwType)
+    private protected ApDevice(
+        ApBus bus, string name, SysfsDirectory parent, DeviceLockClasses classes, int hwType, ApResponse code)
         : base(bus.Model, name, parent, classes)
     {
         ApBus = bus;
         HwType = hwType;
+        _isConfigured = new(code != ApResponse.Deconfigured);
+        _isCheckstopped = new(code == ApResponse.Checkstopped);
     }
 
     /// <summary>The bus.</summary>
@@ -26,15 +30,15 @@ public abstract class ApDevice : Device
     /// <summary>Whether the hardware has it configured on, as of the last scan.</summary>
     public bool IsConfigured
     {
-        get => Shared(ref _isConfigured, "configuration", isWrite: false);
-        internal set => Shared(ref _isConfigured, "configuration", isWrite: true) = value;
+        get => _isConfigured.Read(Runtime, this, ApFields.IsConfigured);
+        internal set => _isConfigured.Write(Runtime, this, ApFields.IsConfigured, value);
     }
 
     /// <summary>Whether it is checkstopped, as of the last scan.</summary>
     public bool IsCheckstopped
     {
-        get => Shared(ref _isCheckstopped, "configuration", isWrite: false);
-        internal set => Shared(ref _isCheckstopped, "configuration", isWrite: true) = value;
+        get => _isCheckstopped.Read(Runtime, this, ApFields.IsCheckstopped);
+        internal set => _isCheckstopped.Write(Runtime, this, ApFields.IsCheckstopped, value);
     }
 
     /// <summary>Whether it can be used.</summary>

@@ -1,6 +1,7 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel.Sharing;
 
 namespace Apvirt.Ap.Bus;
 
@@ -39,12 +40,17 @@ public sealed class ApQueue : ApDevice
 {
     private static readonly DeviceLockClasses Classes = new("apq");
 
-    private bool _isOnline = true;
-    private QueueMachineState _machineState = QueueMachineState.ResetStart;
-    private QueueDeviceState _deviceState = QueueDeviceState.Operating;
+    // A machine may have 65,536 queues, so none of this is an object of its own.
+    private Shared<HostRequests?> _requests;
+    private Shared<long> _requestCount;
+    private Shared<QueueMachineState> _machineState = new(QueueMachineState.ResetStart);
+    private Shared<QueueDeviceState> _deviceState = new(QueueDeviceState.Operating);
+    private Shared<ApResponse> _lastError;
+    private Shared<bool> _isOnline = new(true);
+    private Shared<bool> _isPolled;
 
-    internal ApQueue(ApCard card, Apqn apqn)
-        : base(card.ApBus, apqn.ToString(), card, Classes, card.HwType)
+    internal ApQueue(ApCard card, Apqn apqn, ApResponse code)
+        : base(card.ApBus, apqn.ToString(), card, Classes, card.HwType, code)
     {
         Card = card;
         Apqn = apqn;
@@ -59,35 +65,40 @@ public sealed class ApQueue : ApDevice
     /// <summary>What the bus holds of it.</summary>
     public QueueDeviceState DeviceState
     {
-        get => Shared(ref _deviceState, "state", isWrite: false);
-        internal set => Shared(ref _deviceState, "state", isWrite: true) = value;
+        get => _deviceState.Read(Runtime, this, ApFields.DeviceState);
+        internal set => _deviceState.Write(Runtime, this, ApFields.DeviceState, value);
     }
 
     /// <summary>Where the machine is.</summary>
     public QueueMachineState MachineState
     {
-        get => Shared(ref _machineState, "state", isWrite: false);
-        internal set => Shared(ref _machineState, "state", isWrite: true) = value;
+        get => _machineState.Read(Runtime, this, ApFields.MachineState);
+        internal set => _machineState.Write(Runtime, this, ApFields.MachineState, value);
     }
 
     /// <summary>Last response code that was an error.</summary>
-    public ApResponse LastError { get; internal set; }
+    public ApResponse LastError
+    {
+        get => _lastError.Read(Runtime, this, ApFields.LastError);
+        internal set => _lastError.Write(Runtime, this, ApFields.LastError, value);
+    }
 
     /// <summary>Requests served since the device was made or the counter was written.</summary>
-    public long RequestCount { get; set; }
+    public long RequestCount
+    {
+        get => _requestCount.Read(Runtime, this, ApFields.RequestCount);
+        set => _requestCount.Write(Runtime, this, ApFields.RequestCount, value);
+    }
 
     /// <summary>Software switch of the queue driver.</summary>
     public bool IsOnline
     {
-        get => Shared(ref _isOnline, "state", isWrite: false);
-        set => Shared(ref _isOnline, "state", isWrite: true) = value;
+        get => _isOnline.Read(Runtime, this, ApFields.IsOnline);
+        set => _isOnline.Write(Runtime, this, ApFields.IsOnline, value);
     }
 
     /// <summary>Requests of the host's own driver; null while it has none.</summary>
-    public HostRequests? Requests { get; internal set; }
-
-    /// <summary>Whether the bus polls the queue because its machine waits for something.</summary>
-    internal bool IsPolled { get; set; }
+    public HostRequests? Requests => _requests.Read(Runtime, this, ApFields.Requests);
 
     /// <inheritdoc/>
     public override string? DeviceType => "ap_queue";
@@ -97,6 +108,27 @@ public sealed class ApQueue : ApDevice
 
     /// <inheritdoc/>
     protected override bool IsFoundByItsParent => true;
+
+    internal void CountRequest() =>
+        _requestCount.Update(Runtime, this, ApFields.RequestCount, 1, static (count, more) => count + more);
+
+    /// <summary>The requests of the host's own driver, which has its first one.</summary>
+    internal HostRequests MakeRequests()
+    {
+        while (true)
+        {
+            if (Requests is { } requests)
+                return requests;
+            _requests.TryChange(Runtime, this, ApFields.Requests, null, new HostRequests(Runtime, this));
+        }
+    }
+
+    /// <summary>The bus begins to poll the queue, because its machine waits for something.</summary>
+    /// <returns>False if it polls it already.</returns>
+    internal bool BeginPolling() => _isPolled.TryChange(Runtime, this, ApFields.IsPolled, from: false, to: true);
+
+    /// <summary>The bus polls the queue now, and not again unless it is asked to.</summary>
+    internal void EndPolling() => _isPolled.Write(Runtime, this, ApFields.IsPolled, false);
 
     /// <inheritdoc/>
     protected override void AddBusVariables(ICollection<KeyValuePair<string, string>> variables) =>

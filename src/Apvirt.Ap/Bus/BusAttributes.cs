@@ -65,7 +65,7 @@ internal static class BusAttributes
     {
         if (await bus.PermsMutex.LockInterruptibleAsync(task) != Errno.Ok)
             return Errno.EINTR;
-        ApMask mask = ofAdapters ? bus.AdapterMask : bus.DomainMask;
+        ApMask mask = bus.ReadMask(task, ofAdapters);
         bus.PermsMutex.Unlock(task);
         text.AppendMask(mask).AppendLine();
         return Errno.Ok;

@@ -17,21 +17,20 @@ public static class QueueMachine
     /// <returns>The request as it ended; ENODEV if the queue is not the host's or not online, EAGAIN if it was flushed.</returns>
     public static async ValueTask<HostRequest> SendAsync(KernelTask task, ApQueue queue, byte[] message)
     {
-        HostRequest request = new(message);
         if (queue.Driver is not ApDriver { IsDefault: true } || !queue.IsOnline || !queue.IsUsable)
         {
-            request.Error = Errno.ENODEV;
-            return request;
+            HostRequest refused = new(task.Runtime, queue, psmid: 0, message);
+            refused.End(Errno.ENODEV);
+            return refused;
         }
-        queue.Requests ??= new HostRequests();
-        queue.Requests.Add(task, request);
+        HostRequest request = queue.MakeRequests().Add(task, message);
         await StepAsync(task, queue);
         queue.ApBus.Poller.Watch(queue);
         await request.Done.WaitAsync(task);
         if (request.Error == Errno.Ok)
         {
-            queue.RequestCount++;
-            queue.Card.RequestCount++;
+            queue.CountRequest();
+            queue.Card.CountRequest();
         }
         return request;
     }
@@ -121,26 +120,8 @@ public static class QueueMachine
 
     private static void Work(KernelTask task, ApQueue queue)
     {
-        if (queue.Requests is not { } requests)
-            return;
-        IApInstructions instructions = queue.ApBus.Instructions;
-        while (requests.PendingCount > 0
-            && instructions.Dqap(queue.Apqn, out ulong psmid, out ReadOnlyMemory<byte> reply).Code == ApResponse.Normal)
-        {
-            requests.Complete(task, psmid, reply);
-        }
-        queue.MachineState = QueueMachineState.Working;
-        while (requests.PeekWaiting(task) is { } next)
-        {
-            ApStatus status = instructions.Nqap(queue.Apqn, next.Psmid, next.Message);
-            if (status.QueueFull)
-                queue.MachineState = QueueMachineState.Full;
-            if (status.Code != ApResponse.Normal)
-                break;
-            requests.MoveToPending(task);
-        }
-        if (requests is { PendingCount: 0, WaitingCount: 0 })
-            queue.MachineState = QueueMachineState.Idle;
+        if (queue.Requests is { } requests)
+            queue.MachineState = requests.Move(task);
     }
 
     private static void SetError(ApQueue queue, ApResponse code)

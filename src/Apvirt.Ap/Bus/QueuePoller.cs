@@ -1,3 +1,5 @@
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Work;
 
@@ -12,33 +14,30 @@ internal sealed class QueuePoller
     private static readonly TimeSpan ResetInterval = TimeSpan.FromMilliseconds(40);
 
     private readonly ApBus _bus;
+    private readonly KernelRuntime _runtime;
     private readonly KernelTimer _timer;
-
-    // Guards _watched and _isSet; a leaf.
-    private readonly Lock _gate = new();
-    private List<ApQueue> _watched = [];
-    private bool _isSet;
+    private readonly SharedState<Polled> _polled;
 
     internal QueuePoller(ApBus bus)
     {
         _bus = bus;
-        _timer = new KernelTimer(bus.Model.Runtime, "ap_poll", PollAsync);
+        _runtime = bus.Model.Runtime;
+        _timer = new KernelTimer(_runtime, "ap_poll", PollAsync);
+        _polled = new(bus, ApFields.Polled, new Polled([], IsSet: false));
     }
 
     internal void Watch(ApQueue queue)
     {
         if (!QueueMachine.NeedsPoll(queue))
             return;
-        lock (_gate)
+        bool isNew = queue.BeginPolling();
+        using (SharedState<Polled>.Section section = _polled.Enter(_runtime, AccessKind.Write))
         {
-            if (!queue.IsPolled)
-            {
-                queue.IsPolled = true;
-                _watched.Add(queue);
-            }
-            if (_isSet)
+            if (isNew)
+                section.Value.Queues.Add(queue);
+            if (section.Value.IsSet)
                 return;
-            _isSet = true;
+            section.Value = section.Value with { IsSet = true };
         }
         _timer.Set(queue.MachineState is QueueMachineState.Working or QueueMachineState.Full
             ? TimeSpan.FromTicks(Math.Max(1, _bus.PollTimeoutNanoseconds / 100))
@@ -47,18 +46,22 @@ internal sealed class QueuePoller
 
     private async ValueTask PollAsync(KernelTask task)
     {
-        List<ApQueue> due;
-        lock (_gate)
+        foreach (ApQueue queue in TakeDue())
         {
-            due = _watched;
-            _watched = [];
-            _isSet = false;
-        }
-        foreach (ApQueue queue in due)
-        {
-            queue.IsPolled = false;
+            queue.EndPolling();
             await QueueMachine.StepAsync(task, queue);
             Watch(queue);
         }
     }
+
+    private List<ApQueue> TakeDue()
+    {
+        using SharedState<Polled>.Section section = _polled.Enter(_runtime, AccessKind.Write);
+        List<ApQueue> due = section.Value.Queues;
+        section.Value = new Polled([], IsSet: false);
+        return due;
+    }
+
+    [OwnedBy("The poller's state; a list that was taken out of it is the taker's.")]
+    private readonly record struct Polled(List<ApQueue> Queues, bool IsSet);
 }

@@ -1,8 +1,13 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Kernel.Sharing;
+using Section = Apvirt.Kernel.Sharing.SharedState<Apvirt.Ap.Hardware.HardwareState>.Section;
 
 namespace Apvirt.Ap.Hardware;
 
-/// <summary>What can be seen from outside: how often queues were reset, and whom they interrupt.</summary>
+/// <summary>
+/// What can be seen from outside: how often queues were reset, and whom they interrupt. An instruction changes its own queue,
+/// and does not meet others that read what all share; so who asks for what all queues have enters as if to change it.
+/// </summary>
 public sealed partial class CryptoHardware
 {
     /// <summary>How many ZAPQ each queue got while it was in the configuration; queues without any are left out.</summary>
@@ -10,11 +15,9 @@ public sealed partial class CryptoHardware
     public IReadOnlyList<(Apqn Apqn, ResetCounts Counts)> ResetCounts()
     {
         List<(Apqn, ResetCounts)> counts = [];
-        using (_gate.Enter())
-        {
-            for (int apid = 0; apid < ApMask.Size; apid++)
-                _adapters[apid]?.AddResetCounts(apid, counts);
-        }
+        using Section section = Enter(AccessKind.Write);
+        for (int apid = 0; apid < ApMask.Size; apid++)
+            section.Value.Adapters[apid]?.AddResetCounts(apid, counts);
         return counts;
     }
 
@@ -22,45 +25,47 @@ public sealed partial class CryptoHardware
     /// <param name="apqn">The queue.</param>
     public int CleaningsOf(Apqn apqn)
     {
-        using (_gate.Enter())
-        {
-            if (_adapters[apqn.Apid] is not { } adapter)
-                return 0;
-            ref QueueState state = ref adapter.State(apqn.Apqi);
-            return state.BusResets + state.DriverResets + state.Departures;
-        }
+        using Section section = Enter(apqn, AccessKind.Read);
+        if (section.Value.Adapters[apqn.Apid] is not { } adapter)
+            return 0;
+        ref QueueState state = ref adapter.State(apqn.Apqi);
+        return state.BusResets + state.DriverResets + state.Departures;
     }
 
     /// <summary>Whether vfio_ap has ever armed a queue.</summary>
-    public bool HasArmedQueues { get; private set; }
+    public bool HasArmedQueues
+    {
+        get
+        {
+            using Section section = Enter(AccessKind.Write);
+            return section.Value.HasArmedQueues;
+        }
+    }
 
     /// <summary>Whether a queue can interrupt now and was armed by vfio_ap, for observers.</summary>
     /// <param name="apqn">The queue.</param>
     public bool IsArmedByDriver(Apqn apqn)
     {
-        using (_gate.Enter())
-            return TryGet(apqn, out SimulatedAdapter? adapter) && adapter.State(apqn.Apqi).InterruptEnabled;
+        using Section section = Enter(apqn, AccessKind.Read);
+        return section.Value.TryGet(apqn, out SimulatedAdapter? adapter) && adapter.State(apqn.Apqi).InterruptEnabled;
     }
 
     /// <summary>What a queue does when it has a reply: to whom it is armed; null if it does not interrupt a guest.</summary>
     /// <param name="apqn">The queue.</param>
     public AqicControl? ArmedFor(Apqn apqn)
     {
-        using (_gate.Enter(apqn, isWrite: false))
-        {
-            return TryGet(apqn, out SimulatedAdapter? adapter) && adapter.State(apqn.Apqi).InterruptEnabled && _armed.TryGetValue(apqn, out AqicControl control)
-                ? control
-                : null;
-        }
+        using Section section = Enter(apqn, AccessKind.Read);
+        HardwareState state = section.Value;
+        return state.TryGet(apqn, out SimulatedAdapter? adapter) && adapter.State(apqn.Apqi).InterruptEnabled && state.Armed.TryGetValue(apqn, out AqicControl control)
+            ? control
+            : null;
     }
 
     /// <summary>Sets all reset counters to zero.</summary>
     public void ClearResetCounters()
     {
-        using (_gate.Enter())
-        {
-            foreach (SimulatedAdapter? adapter in _adapters)
-                adapter?.ClearResetCounters();
-        }
+        using Section section = Enter(AccessKind.Write);
+        foreach (SimulatedAdapter? adapter in section.Value.Adapters)
+            adapter?.ClearResetCounters();
     }
 }

@@ -1,4 +1,5 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Kernel.Sharing;
 
 namespace Apvirt.Ap.Hardware;
 
@@ -31,6 +32,7 @@ public enum ApInstruction
 public readonly record struct ResetCounts(int Bus, int Driver, int Guest);
 
 /// <summary>State of one queue in the hardware. Small and packed: a machine may have 65,536.</summary>
+[OwnedBy("The gate of CryptoHardware: part of its HardwareState.")]
 internal struct QueueState
 {
     internal ApResponse Code;
@@ -47,6 +49,7 @@ internal struct QueueState
 }
 
 /// <summary>What few queues have: injected responses, requests under way, times until which they are busy.</summary>
+[OwnedBy("The gate of CryptoHardware: part of its HardwareState.")]
 internal sealed class QueueExtras
 {
     internal InjectedResponses?[] Faults { get; } = new InjectedResponses?[3];
@@ -56,6 +59,7 @@ internal sealed class QueueExtras
 }
 
 /// <summary>Responses that the next instructions get instead of the real one.</summary>
+[OwnedBy("The gate of CryptoHardware: part of its HardwareState.")]
 internal sealed class InjectedResponses(ApResponse[] codes, bool isSticky)
 {
     private int _next;
@@ -76,4 +80,4 @@ internal sealed class InjectedResponses(ApResponse[] codes, bool isSticky)
 /// <param name="Psmid">Its name.</param>
 /// <param name="Reply">The reply, computed when the request came in.</param>
 /// <param name="ReadyAt">When the reply can be taken, in clock ticks.</param>
-internal sealed record PendingRequest(ulong Psmid, byte[] Reply, long ReadyAt);
+internal sealed record PendingRequest(ulong Psmid, ReadOnlyMemory<byte> Reply, long ReadyAt);

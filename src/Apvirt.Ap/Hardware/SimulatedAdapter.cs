@@ -1,8 +1,10 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Kernel.Sharing;
 
 namespace Apvirt.Ap.Hardware;
 
-/// <summary>One adapter with its queues. Guarded by the gate of <see cref="CryptoHardware"/>.</summary>
+/// <summary>One adapter with its queues.</summary>
+[OwnedBy("The gate of CryptoHardware: part of its HardwareState.")]
 internal sealed class SimulatedAdapter(AdapterType type)
 {
     private Dictionary<int, QueueExtras>? _extras;

@@ -1,3 +1,5 @@
+using Apvirt.Kernel.Tasks;
+
 namespace Apvirt.Ap.Profiles;
 
 /// <summary>Which quirks a host has (DESIGN.md "Two profiles"). Immutable.</summary>
@@ -37,4 +39,19 @@ public sealed class Profile
     /// <summary>Whether a quirk is on.</summary>
     /// <param name="quirk">The quirk.</param>
     public bool Has(Quirk quirk) => (_quirks >> (int)quirk & 1) != 0;
+
+    /// <summary>
+    /// Whether a quirk is on, asked where a task then really does what the quirk is: whoever checks the task learns that it
+    /// deviates here, and so what to expect.
+    /// </summary>
+    /// <param name="task">The task that deviates if it is.</param>
+    /// <param name="quirk">The quirk.</param>
+    public bool Deviates(KernelTask task, Quirk quirk)
+    {
+        if (!Has(quirk))
+            return false;
+        if (PredictsFindings)
+            task.Checks?.Deviated(task, quirk.Entry().Deviation);
+        return true;
+    }
 }

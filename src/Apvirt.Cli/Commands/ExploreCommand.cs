@@ -15,7 +15,12 @@ namespace Apvirt.Cli.Commands;
 internal static class ExploreCommand
 {
     private static readonly (string Name, Strategy Strategy)[] Strategies =
-        [("reduced", Strategy.Reduced), ("naive", Strategy.Naive), ("random", Strategy.Random), ("pct", Strategy.Priorities)];
+    [
+        ("reduced", Strategy.Reduced), ("hashed", Strategy.Hashed), (Both, Strategy.Reduced), ("naive", Strategy.Naive), ("random", Strategy.Random), ("pct", Strategy.Priorities),
+    ];
+
+    // Not a strategy but two, one after the other, whose results are compared.
+    private const string Both = "both";
 
     internal static Command Create(CommandIo io)
     {
@@ -26,10 +31,14 @@ internal static class ExploreCommand
             if (result.GetValueOrDefault<string?>() is { } name && Profile.Find(name) is null)
                 result.AddError($"--profile: \"{name}\" is not known; 'apvirt profiles' lists them");
         });
-        Option<string> strategy = new("--strategy") { Description = "reduced: one execution for each trace. naive: every interleaving. random, pct: drawn, for what is too large.", DefaultValueFactory = _ => "reduced" };
+        Option<string> strategy = new("--engine", "--strategy")
+        {
+            Description = "reduced: one execution for each trace, by the races of the ones before. hashed: every choice, cut where the same was seen before; knows nothing of races. both: one after the other, which must agree. naive: every interleaving. random, pct: drawn, for what is too large.",
+            DefaultValueFactory = _ => "reduced",
+        };
         strategy.AcceptOnlyFromAmong([.. Strategies.Select(s => s.Name)]);
-        Option<string> points = new("--points") { Description = "acquisitions: callers are interrupted before acquisitions, waits and calls. all: before every release and access too, which shows more only where nothing locks, and takes much longer.", DefaultValueFactory = _ => "acquisitions" };
-        points.AcceptOnlyFromAmong("acquisitions", "all");
+        Option<string> points = new("--points") { Description = "needed: callers are interrupted before acquisitions, waits and calls, and wherever else an execution shows that others could come in. acquisitions: before those alone, which is faster and exhausts nothing that needs more. all: before every release and access, to test that fewer are enough.", DefaultValueFactory = _ => "needed" };
+        points.AcceptOnlyFromAmong("needed", "acquisitions", "all");
         Option<int?> preemptions = AtLeast(new Option<int?>("--preemptions") { Description = "Every interleaving with so many switches at most away from a caller that could have gone on." }, 0);
         Option<ulong> seed = new("--seed") { Description = "Seed of what is drawn; no two have a schedule in common but by chance.", DefaultValueFactory = _ => 1 };
         Option<long?> executions = AtLeast(new Option<long?>("--executions") { Description = "The most executions." }, 1);
@@ -56,7 +65,7 @@ internal static class ExploreCommand
         command.Validators.Add(result =>
         {
             if (result.GetResult(preemptions) is not null && result.GetResult(strategy) is { Implicit: false } && result.GetValue(strategy) != "naive")
-                result.AddError($"--preemptions is not for --strategy {result.GetValue(strategy)}; leave one of them out");
+                result.AddError($"--preemptions is not for --engine {result.GetValue(strategy)}; leave one of them out");
         });
         command.SetAction(parsed =>
         {
@@ -65,17 +74,23 @@ internal static class ExploreCommand
             if (scenario!.Design is { } design)
                 return DesignsCommand.Run([design], parsed.GetValue(json), io);
             if (parsed.GetValue(replay) is { } file)
-                return ScheduleFile.Replay(scenario!, file, io);
+                return scenario.Program is null ? ScheduleFile.Replay(scenario!, file, io) : Refuse("--replay is for scenarios of the driver; a program has no schedules in files", io);
             ExploreOptions options = new()
             {
                 Strategy = parsed.GetValue(preemptions) is null ? Array.Find(Strategies, s => s.Name == parsed.GetValue(strategy)).Strategy : Strategy.Naive,
                 PreemptionsMax = parsed.GetValue(preemptions) ?? int.MaxValue,
                 HasPointsEverywhere = parsed.GetValue(points) == "all",
+                AddsPoints = parsed.GetValue(points) == "needed",
                 Seed = parsed.GetValue(seed),
                 ExecutionsMax = parsed.GetValue(executions) ?? long.MaxValue,
                 TimeMax = TimeSpan.FromSeconds(parsed.GetValue(time)),
                 Jobs = parsed.GetValue(jobs) ?? Environment.ProcessorCount,
             };
+            bool areBoth = parsed.GetValue(preemptions) is null && parsed.GetValue(strategy) == Both;
+            if (scenario.Program is not null)
+                return ProgramCommand.Run(scenario, options, areBoth, parsed.GetValue(json), io);
+            if (areBoth)
+                return RunBoth(scenario, options, parsed.GetValue(json), io);
             return Run(scenario!, Path.GetFileNameWithoutExtension(parsed.GetValue(path)!), options, new Outputs(
                 parsed.GetValue(save), parsed.GetValue(html), parsed.GetValue(trace), parsed.GetValue(junit), parsed.GetValue(json)), io);
         });
@@ -112,6 +127,36 @@ internal static class ExploreCommand
         if (profile is not null)
             scenario = scenario! with { Profile = Profile.Find(profile)! };
         return true;
+    }
+
+    private static int Refuse(string why, CommandIo io)
+    {
+        io.Error.WriteLine(why);
+        return ExitCodes.BadInput;
+    }
+
+    // Two searches that share nothing must have the same traces and outcomes (M124).
+    private static int RunBoth(Scenario scenario, ExploreOptions options, bool isJson, CommandIo io)
+    {
+        ScenarioResult reduced;
+        ScenarioResult hashed;
+        using (ExploreProgressLine progress = new(io))
+        {
+            reduced = new ScenarioSearch(scenario) { Progress = progress.Show }.Run(options);
+            hashed = new ScenarioSearch(scenario) { Progress = progress.Show }.Run(options with { Strategy = Strategy.Hashed });
+        }
+        string? difference = ScenarioSearch.Compare(reduced, hashed);
+        if (isJson)
+        {
+            io.Out.WriteLine(JsonSerializer.Serialize(new { Reduced = reduced, Hashed = hashed, Agree = difference is null, Difference = difference }, JsonText.Options));
+        }
+        else
+        {
+            ExploreText.Write(scenario, reduced, io);
+            io.Out.WriteLine($"by keys: {ExploreText.Verdict(hashed)}; {hashed.Result.States} states");
+            io.Out.WriteLine(difference ?? (ScenarioSearch.AreComparable(reduced, hashed) ? "both searches agree" : "the two searches cannot be compared: one was cut"));
+        }
+        return difference is not null || reduced.Unpredicted.Any() || hashed.Unpredicted.Any() ? ExitCodes.Differences : ExitCodes.Ok;
     }
 
     private static int Run(Scenario scenario, string name, ExploreOptions options, Outputs outputs, CommandIo io)

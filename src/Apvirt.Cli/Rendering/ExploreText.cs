@@ -21,6 +21,8 @@ internal static class ExploreText
         if (!result.AreAnswersCompared)
             io.Out.WriteLine("answers were not held against the orders of the operations (V06): there are too many, or an operation is seen in steps");
         io.Out.WriteLine(Verdict(result));
+        if (result.Points.Count > 0)
+            io.Out.WriteLine($"points beside acquisitions, where others can come in: {string.Join(", ", result.Points)}");
     }
 
     internal static string Title(ScenarioViolation violation) =>

@@ -1,6 +1,7 @@
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Devices.Core;
@@ -13,13 +14,10 @@ public abstract class Bus : SysfsDirectory
 {
     private static readonly LockClass FilesClass = new("kn_active(bus)", LockKind.ActiveReference);
 
-    // Guards the list of devices, _byName and _drivers; a leaf, never held across a call.
-    private readonly Lock _gate = new();
-    private readonly Dictionary<string, Device> _byName = new(StringComparer.Ordinal);
-    private Device? _first;
-    private Device? _last;
-    private int _count;
-    private readonly List<Driver> _drivers = [];
+    private readonly SharedMap<string, Device> _byName;
+    private readonly SharedList<Device> _devices;
+    private readonly SharedList<Driver> _drivers;
+    private Shared<bool> _autoProbe = new(true);
 
     /// <summary>Makes a bus and its directory below <c>/sys/bus</c>.</summary>
     /// <param name="model">The machine's device model.</param>
@@ -27,6 +25,9 @@ public abstract class Bus : SysfsDirectory
     protected Bus(DeviceModel model, string name) : base(name, model.Tree.Bus, FilesClass)
     {
         Model = model;
+        _byName = new(this, DeviceFields.DevicesByName);
+        _devices = new(this, DeviceFields.Devices);
+        _drivers = new(this, DeviceFields.Drivers);
         DevicesDirectory = new BusDevicesDirectory(this);
         Add(DevicesDirectory);
         DriversDirectory = AddDirectory("drivers");
@@ -66,37 +67,21 @@ public abstract class Bus : SysfsDirectory
     public SysfsDirectory DriversDirectory { get; }
 
     /// <summary>Whether a new device is offered to the drivers at once.</summary>
-    public bool AutoProbe { get; private set; } = true;
+    public bool AutoProbe
+    {
+        get => _autoProbe.Read(Runtime, this, DeviceFields.AutoProbe);
+        private set => _autoProbe.Write(Runtime, this, DeviceFields.AutoProbe, value);
+    }
 
     /// <summary>Finds a device by its exact name.</summary>
     /// <param name="name">The name.</param>
-    public virtual Device? FindDevice(ReadOnlySpan<char> name)
-    {
-        Model.Tree.Looks(name);
-        lock (_gate)
-            return _byName.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(name, out Device? device) ? device : null;
-    }
+    public virtual Device? FindDevice(ReadOnlySpan<char> name) => _byName.TryGet(Runtime, name, out Device? device) ? device : null;
 
     /// <summary>The devices now, oldest first.</summary>
-    public Device[] Devices()
-    {
-        Walks();
-        lock (_gate)
-        {
-            Device[] devices = new Device[_count];
-            int i = 0;
-            for (Device? device = _first; device is not null; device = device.NextOnBus)
-                devices[i++] = device;
-            return devices;
-        }
-    }
+    public Device[] Devices() => _devices.ToArray(Runtime);
 
     /// <summary>The drivers now, oldest first.</summary>
-    public Driver[] Drivers()
-    {
-        lock (_gate)
-            return [.. _drivers];
-    }
+    public Driver[] Drivers() => _drivers.ToArray(Runtime);
 
     /// <summary>Registers a device: it appears in the tree, its add event goes out, and the drivers are asked.</summary>
     /// <param name="task">The registering task.</param>
@@ -105,9 +90,13 @@ public abstract class Bus : SysfsDirectory
     {
         device.Bus = this;
         device.IsRegistered = true;
-        Link(device);
+        _devices.Add(Runtime, device);
         if (!device.IsFoundByItsParent)
+        {
+            if (!_byName.TryAdd(Runtime, device.Name, device))
+                throw new ArgumentException($"{this} has a {device.Name} already", nameof(device));
             device.Parent!.Add(device);
+        }
         Model.Uevents.Send(device, "add");
         return AutoProbe ? AttachDiscardAsync(task, device) : default;
     }
@@ -126,10 +115,8 @@ public abstract class Bus : SysfsDirectory
             device.Lock.Unlock(task);
             return;
         }
-        Model.Tree.Changes(device.Name);
         device.IsRegistered = false;
-        lock (_gate)
-            _byName.Remove(device.Name);
+        _byName.Remove(Runtime, device.Name, out _);
         if (!device.IsFoundByItsParent)
             device.Parent!.Remove(device.Name);
         else
@@ -137,7 +124,7 @@ public abstract class Bus : SysfsDirectory
         Model.Tree.Gone(DevicesDirectory, device.Name);
         await device.Files.DeleteAsync(task);
         await DetachAsync(task, device);
-        Unlink(device);
+        _devices.Remove(Runtime, device);
         Model.Uevents.Send(device, "remove");
         device.Lock.Unlock(task);
     }
@@ -148,8 +135,7 @@ public abstract class Bus : SysfsDirectory
     public virtual async ValueTask RegisterDriverAsync(KernelTask task, Driver driver)
     {
         DriversDirectory.Add(driver);
-        lock (_gate)
-            _drivers.Add(driver);
+        _drivers.Add(Runtime, driver);
         foreach (Device device in Devices())
         {
             if (device.Driver is not null || !Matches(device, driver))
@@ -166,8 +152,7 @@ public abstract class Bus : SysfsDirectory
     /// <param name="driver">The driver.</param>
     public async ValueTask UnregisterDriverAsync(KernelTask task, Driver driver)
     {
-        lock (_gate)
-            _drivers.Remove(driver);
+        _drivers.Remove(Runtime, driver);
         DriversDirectory.Remove(driver.Name);
         foreach (Device device in Devices())
             await UnbindAsync(task, driver, device);
@@ -264,57 +249,9 @@ public abstract class Bus : SysfsDirectory
     protected virtual ValueTask RemoveFromDeviceAsync(KernelTask task, Device device, Driver driver) =>
         driver.RemoveAsync(task, device);
 
-    private void Link(Device device)
-    {
-        Changes(device);
-        lock (_gate)
-        {
-            device.PreviousOnBus = _last;
-            if (_last is null)
-                _first = device;
-            else
-                _last.NextOnBus = device;
-            _last = device;
-            _count++;
-            if (!device.IsFoundByItsParent)
-                _byName.Add(device.Name, device);
-        }
-    }
-
-    private void Unlink(Device device)
-    {
-        Changes(device);
-        lock (_gate)
-        {
-            if (device.PreviousOnBus is null)
-                _first = device.NextOnBus;
-            else
-                device.PreviousOnBus.NextOnBus = device.NextOnBus;
-            if (device.NextOnBus is null)
-                _last = device.PreviousOnBus;
-            else
-                device.NextOnBus.PreviousOnBus = device.PreviousOnBus;
-            _count--;
-        }
-    }
-
-    /// <summary>Says that somebody looks at all devices.</summary>
-    protected void Walks()
-    {
-        if (Model.Runtime.HasPoints)
-            Model.Runtime.Touched($"devices of {Name}", isWrite: false);
-    }
-
-    private void Changes(Device device)
-    {
-        if (Model.Runtime.HasPoints)
-            Model.Runtime.Touched([(SysfsTree.EntryText(device.Name), true), ($"devices of {Name}", true)]);
-    }
-
     // The links between a device and its driver go.
     private void Unlink(Device device, Driver driver)
     {
-        Model.Tree.Changes("driver", device.Name);
         device.LinkedDriver = null;
         Model.Tree.Gone(device, "driver");
         Model.Tree.Gone(driver, device.Name);
@@ -324,7 +261,7 @@ public abstract class Bus : SysfsDirectory
 
     private async ValueTask<bool> OfferAsync(KernelTask task, Device device)
     {
-        foreach (Driver driver in _drivers.ToArray())
+        foreach (Driver driver in Drivers())
         {
             if (Matches(device, driver) && await ProbeAsync(task, device, driver) == Errno.Ok)
                 return true;
@@ -335,7 +272,6 @@ public abstract class Bus : SysfsDirectory
     private async ValueTask<Errno> ProbeAsync(KernelTask task, Device device, Driver driver)
     {
         device.SetDriver(task, driver);
-        Model.Tree.Changes("driver", device.Name);
         device.LinkedDriver = driver;
         Errno error = await ProbeDeviceAsync(task, device, driver);
         if (error == Errno.Ok)

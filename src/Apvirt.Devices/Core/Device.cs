@@ -4,6 +4,7 @@ using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Devices.Core;
@@ -12,7 +13,7 @@ namespace Apvirt.Devices.Core;
 /// A device. It lives in the tree from registration to removal; it has a driver from a successful probe to the driver's
 /// remove. Both changes happen under <see cref="Lock"/>.
 /// </summary>
-public class Device : SysfsDirectory, IUeventSource
+public class Device : SysfsDirectory, IUeventSource, IListed<Device>
 {
     private static readonly AttributeTable Standard = new(
     [
@@ -30,8 +31,11 @@ public class Device : SysfsDirectory, IUeventSource
 
     private readonly DeviceLockClasses _classes;
     private Guarded<Driver?> _driver;
-    private AttributeTable? _driverAttributes;
-    private ActiveReferences? _driverFiles;
+    private Shared<DriverFileSet?> _driverFiles;
+    private Shared<Driver?> _linkedDriver;
+    private Shared<Bus?> _bus;
+    private Shared<bool> _isRegistered;
+    private ListLink<Device> _link;
 
     /// <summary>Makes a device that is not registered yet.</summary>
     /// <param name="model">The machine's device model.</param>
@@ -42,27 +46,19 @@ public class Device : SysfsDirectory, IUeventSource
     {
         Model = model;
         _classes = classes;
-        Lock = new KernelMutex(classes.Lock);
+        Lock = new KernelMutex(classes.Lock, owner: this);
     }
 
     /// <summary>The machine's device model.</summary>
     public DeviceModel Model { get; }
 
-    // device_lock, L4: outside guests_lock and all that follows. Guards Driver, DriverData and IsRegistered.
+    // device_lock, L4: outside guests_lock and all that follows. Guards Driver.
 
     /// <summary>The device's lock; held over probe and remove.</summary>
     public KernelMutex Lock { get; }
 
     /// <summary>The driver, from before its probe until after its remove; null when unbound.</summary>
-    public Driver? Driver
-    {
-        get
-        {
-            if (Model.Runtime.HasPoints)
-                Model.Runtime.Touched($"{DeviceGuards.Driver.Field} of {this}", isWrite: false);
-            return _driver.Peek;
-        }
-    }
+    public Driver? Driver => _driver.Glance(Runtime, this, DeviceGuards.Driver);
 
     /// <summary>Reads the driver to decide something, under the device's lock.</summary>
     /// <param name="task">The reading task.</param>
@@ -74,13 +70,25 @@ public class Device : SysfsDirectory, IUeventSource
     internal void SetDriver(KernelTask task, Driver? driver) => _driver.Write(task, this, DeviceGuards.Driver, driver);
 
     /// <summary>The driver that the <c>driver</c> link shows: it goes before the driver's remove runs.</summary>
-    public Driver? LinkedDriver { get; internal set; }
+    public Driver? LinkedDriver
+    {
+        get => _linkedDriver.Read(Runtime, this, DeviceFields.LinkedDriver);
+        internal set => _linkedDriver.Write(Runtime, this, DeviceFields.LinkedDriver, value);
+    }
 
     /// <summary>The bus, null for a root device.</summary>
-    public Bus? Bus { get; internal set; }
+    public Bus? Bus
+    {
+        get => _bus.Read(Runtime, this, DeviceFields.Bus);
+        internal set => _bus.Write(Runtime, this, DeviceFields.Bus, value);
+    }
 
     /// <summary>Whether the device is in the tree.</summary>
-    public bool IsRegistered { get; internal set; }
+    public bool IsRegistered
+    {
+        get => _isRegistered.Read(Runtime, this, DeviceFields.IsRegistered);
+        internal set => _isRegistered.Write(Runtime, this, DeviceFields.IsRegistered, value);
+    }
 
     /// <inheritdoc/>
     SysfsDirectory IUeventSource.Directory => this;
@@ -96,9 +104,13 @@ public class Device : SysfsDirectory, IUeventSource
     /// </summary>
     protected internal virtual bool IsFoundByItsParent => false;
 
-    // Neighbours in the bus's list; guarded by the bus.
-    internal Device? PreviousOnBus { get; set; }
-    internal Device? NextOnBus { get; set; }
+    // The place in the bus's list.
+    ref ListLink<Device> IListed<Device>.Link => ref _link;
+
+    // The files of one binding, with their own references: who has found a file of a former driver does not get into it.
+    private sealed record DriverFileSet(AttributeTable Table, ActiveReferences References);
+
+    private DriverFileSet? DriverFiles => _driverFiles.Read(Runtime, this, DeviceFields.DriverFiles);
 
     /// <inheritdoc/>
     public void AddVariables(ICollection<KeyValuePair<string, string>> variables)
@@ -116,12 +128,7 @@ public class Device : SysfsDirectory, IUeventSource
     {
         if (base.TryFind(name, out entry))
             return true;
-        if (_driverAttributes?.Find(name) is { } attribute && _driverFiles is { IsDeleted: false } files)
-        {
-            entry = SysfsEntry.File(attribute, this, files);
-            return true;
-        }
-        if (Standard.Find(name) is { } standard && !Files.IsDeleted)
+        if (Standard.Find(name) is { } standard && !Files.IsDeleted(Runtime))
             entry = SysfsEntry.File(standard, this, Files);
         else if (name is "subsystem" && SubsystemDirectory is { } subsystem)
             entry = SysfsEntry.LinkTo("subsystem", subsystem);
@@ -129,6 +136,8 @@ public class Device : SysfsDirectory, IUeventSource
             entry = SysfsEntry.LinkTo("driver", driver);
         else if (name is "power")
             entry = SysfsEntry.Of(new PowerDirectory(this));
+        else if (DriverFiles is { } files && files.Table.Find(name) is { } attribute && !files.References.IsDeleted(Runtime))
+            entry = SysfsEntry.File(attribute, this, files.References);
         else
             return false;
         return true;
@@ -139,10 +148,10 @@ public class Device : SysfsDirectory, IUeventSource
     {
         foreach (SysfsEntry entry in base.List())
             yield return entry;
-        if (_driverAttributes is { } table && _driverFiles is { IsDeleted: false } files)
+        if (DriverFiles is { } files && !files.References.IsDeleted(Runtime))
         {
-            foreach (SysfsAttribute attribute in table.Attributes.ToArray())
-                yield return SysfsEntry.File(attribute, this, files);
+            foreach (SysfsAttribute attribute in files.Table.Attributes.ToArray())
+                yield return SysfsEntry.File(attribute, this, files.References);
         }
         foreach (SysfsAttribute attribute in Standard.Attributes.ToArray())
             yield return SysfsEntry.File(attribute, this, Files);
@@ -156,14 +165,8 @@ public class Device : SysfsDirectory, IUeventSource
     /// <summary>Adds the files that the device has while its driver is bound. Called by a driver's probe.</summary>
     /// <param name="task">The binding task.</param>
     /// <param name="attributes">The files.</param>
-    public void AddDriverAttributes(KernelTask task, AttributeTable attributes)
-    {
-        if (_driverFiles is null)
-            _driverFiles = new ActiveReferences(_classes.DriverFiles);
-        else
-            _driverFiles.Revive(task);
-        SetDriverAttributes(attributes, attributes);
-    }
+    public void AddDriverAttributes(KernelTask task, AttributeTable attributes) => _driverFiles.Write(
+        task.Runtime, this, DeviceFields.DriverFiles, new DriverFileSet(attributes, new ActiveReferences(_classes.DriverFiles, owner: this)));
 
     /// <summary>
     /// Removes the driver's files and waits for running operations on them. The caller must hold no lock that these
@@ -172,38 +175,11 @@ public class Device : SysfsDirectory, IUeventSource
     /// <param name="task">The removing task.</param>
     public ValueTask RemoveDriverAttributesAsync(KernelTask task)
     {
-        if (_driverAttributes is null)
+        if (_driverFiles.Exchange(task.Runtime, this, DeviceFields.DriverFiles, null) is not { } gone)
             return default;
-        AttributeTable gone = _driverAttributes;
-        SetDriverAttributes(null, gone);
-        foreach (SysfsAttribute attribute in gone.Attributes)
+        foreach (SysfsAttribute attribute in gone.Table.Attributes)
             Model.Tree.Gone(this, attribute.Name);
-        return _driverFiles!.DeleteAsync(task);
-    }
-
-    private void SetDriverAttributes(AttributeTable? attributes, AttributeTable changing)
-    {
-        if (Model.Runtime.HasPoints)
-        {
-            List<string> names = [];
-            foreach (SysfsAttribute attribute in changing.Attributes)
-                names.Add(attribute.Name);
-            Model.Tree.Changes([.. names]);
-        }
-        _driverAttributes = attributes;
-    }
-
-    /// <summary>Says that a state of the device is used that no lock guards.</summary>
-    /// <typeparam name="T">Type of the state.</typeparam>
-    /// <param name="state">The state.</param>
-    /// <param name="what">What it is.</param>
-    /// <param name="isWrite">Whether it is written.</param>
-    /// <returns>The state.</returns>
-    protected ref T Shared<T>(ref T state, string what, bool isWrite)
-    {
-        if (Model.Runtime.HasPoints)
-            Model.Runtime.Touched($"{what} of {Name}", isWrite);
-        return ref state;
+        return gone.References.DeleteAsync(task);
     }
 
     /// <summary>Directory that the <c>subsystem</c> link shows, null for none.</summary>

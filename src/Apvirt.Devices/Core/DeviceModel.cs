@@ -14,6 +14,7 @@ public sealed class DeviceModel
     {
         Runtime = runtime;
         Tree = new SysfsTree(runtime);
+        Uevents = new UeventStream(runtime);
     }
 
     /// <summary>Scheduler, clock and random numbers.</summary>
@@ -23,7 +24,7 @@ public sealed class DeviceModel
     public SysfsTree Tree { get; }
 
     /// <summary>The uevents.</summary>
-    public UeventStream Uevents { get; } = new();
+    public UeventStream Uevents { get; }
 
     /// <summary>The kernel log.</summary>
     public KernelLog Log { get; } = new();

@@ -2,12 +2,13 @@ using System.Text;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Devices.Core;
 
 /// <summary>A driver of a bus, and its directory with a link for each device bound to it.</summary>
-public abstract class Driver : SysfsDirectory
+public abstract class Driver : SysfsDirectory, IListed<Driver>
 {
     private static readonly LockClass FilesClass = new("kn_active(driver)", LockKind.ActiveReference);
 
@@ -26,6 +27,8 @@ public abstract class Driver : SysfsDirectory
 
     private static readonly AttributeTable WithBind = new(StandardAttributes);
 
+    private ListLink<Driver> _link;
+
     /// <summary>Makes a driver that is not registered yet.</summary>
     /// <param name="bus">Its bus.</param>
     /// <param name="name">Its name.</param>
@@ -33,6 +36,9 @@ public abstract class Driver : SysfsDirectory
 
     /// <summary>The bus.</summary>
     public Bus Bus { get; }
+
+    // The place in the bus's list.
+    ref ListLink<Driver> IListed<Driver>.Link => ref _link;
 
     /// <inheritdoc/>
     public override AttributeTable Attributes => SuppressesBind ? WithoutBind : WithBind;

@@ -1,4 +1,6 @@
 using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 
 namespace Apvirt.Devices.Events;
 
@@ -34,23 +36,28 @@ public interface IUeventSource
 /// The uevents of a host as a stream. Without a listener an event costs one counter; its variables are only put together
 /// when somebody wants them. Listeners are called in the order of the events, on the sender's task, and must not block.
 /// </summary>
-public sealed class UeventStream
+/// <param name="runtime">The runtime of the senders.</param>
+public sealed class UeventStream(KernelRuntime runtime)
 {
-    // Guards _listeners and the order of calls.
-    private readonly Lock _gate = new();
-    private Action<Uevent>[] _listeners = [];
-    private long _sequence;
+    private readonly SharedState<Stream> _stream = new("host", DeviceFields.Uevents, new Stream(Sequence: 0, Listeners: []));
 
     /// <summary>Number of events so far.</summary>
-    public long Sequence => Interlocked.Read(ref _sequence);
+    public long Sequence
+    {
+        get
+        {
+            using SharedState<Stream>.Section section = _stream.Enter(runtime, AccessKind.Read);
+            return section.Value.Sequence;
+        }
+    }
 
     /// <summary>Begins listening.</summary>
     /// <param name="listener">Called for each event.</param>
     /// <returns>Ends the listening when disposed.</returns>
     public IDisposable Listen(Action<Uevent> listener)
     {
-        lock (_gate)
-            _listeners = [.. _listeners, listener];
+        using (SharedState<Stream>.Section section = _stream.Enter(runtime, AccessKind.Write))
+            section.Value = section.Value with { Listeners = [.. section.Value.Listeners, listener] };
         return new Subscription(this, listener);
     }
 
@@ -70,27 +77,42 @@ public sealed class UeventStream
     {
         if (source.Subsystem is not { } subsystem)
             return;
-        if (_listeners.Length == 0)
+        // Who is told of nothing looks at no number either.
+        using (SharedState<Stream>.Section section = _stream.Enter(runtime, AccessKind.Add))
         {
-            Interlocked.Increment(ref _sequence);
-            return;
+            if (section.Value.Listeners.Count == 0)
+            {
+                section.Value = section.Value with { Sequence = section.Value.Sequence + 1 };
+                return;
+            }
         }
         List<KeyValuePair<string, string>> variables = [.. extra];
         source.AddVariables(variables);
-        lock (_gate)
-        {
-            Uevent uevent = new(++_sequence, action, source.Directory.DevPath, subsystem, variables);
-            foreach (Action<Uevent> listener in _listeners)
-                listener(uevent);
-        }
+        Send(action, source.Directory.DevPath, subsystem, variables);
     }
+
+    // Listeners are called within, which makes the order of the calls that of the events: they are outside the kernel and
+    // touch nothing of it.
+    private void Send(string action, string path, string subsystem, IReadOnlyList<KeyValuePair<string, string>> variables)
+    {
+        using SharedState<Stream>.Section section = _stream.Enter(runtime, AccessKind.Write);
+        Stream stream = section.Value = section.Value with { Sequence = section.Value.Sequence + 1 };
+        Uevent uevent = new(stream.Sequence, action, path, subsystem, variables);
+        foreach (Action<Uevent> listener in stream.Listeners)
+            listener(uevent);
+    }
+
+    private void Remove(Action<Uevent> listener)
+    {
+        using SharedState<Stream>.Section section = _stream.Enter(runtime, AccessKind.Write);
+        section.Value = section.Value with { Listeners = [.. section.Value.Listeners.Where(l => l != listener)] };
+    }
+
+    // The number of the last event, and who is told of the next.
+    private readonly record struct Stream(long Sequence, IReadOnlyList<Action<Uevent>> Listeners);
 
     private sealed class Subscription(UeventStream stream, Action<Uevent> listener) : IDisposable
     {
-        public void Dispose()
-        {
-            lock (stream._gate)
-                stream._listeners = [.. stream._listeners.Where(l => l != listener)];
-        }
+        public void Dispose() => stream.Remove(listener);
     }
 }

@@ -1,11 +1,12 @@
 using System.Collections.Frozen;
+using System.Collections.Immutable;
 
 namespace Apvirt.Devices.Sysfs;
 
 /// <summary>The attributes of a type of object, in the order in which a listing shows them. Immutable and shared.</summary>
 public sealed class AttributeTable
 {
-    private readonly SysfsAttribute[] _attributes;
+    private readonly ImmutableArray<SysfsAttribute> _attributes;
     private readonly FrozenDictionary<string, SysfsAttribute>.AlternateLookup<ReadOnlySpan<char>> _byName;
 
     /// <summary>Makes a table.</summary>
@@ -20,7 +21,7 @@ public sealed class AttributeTable
     public static AttributeTable Empty { get; } = new([]);
 
     /// <summary>The attributes in order.</summary>
-    public ReadOnlySpan<SysfsAttribute> Attributes => _attributes;
+    public ReadOnlySpan<SysfsAttribute> Attributes => _attributes.AsSpan();
 
     /// <summary>Finds an attribute by name.</summary>
     /// <param name="name">File name.</param>

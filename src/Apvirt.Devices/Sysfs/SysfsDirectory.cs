@@ -1,5 +1,7 @@
 using System.Text;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 
 namespace Apvirt.Devices.Sysfs;
 
@@ -12,18 +14,35 @@ public class SysfsDirectory
     private static readonly LockClass FilesClass = new("kn_active", LockKind.ActiveReference);
 
     // Made when the first child comes: most directories are devices without any.
-    private ChildTable? _children;
+    private Shared<SharedMap<string, SysfsEntry>?> _children;
 
     /// <summary>Makes a directory that is not in a tree yet.</summary>
     /// <param name="name">Its name.</param>
-    /// <param name="parent">The directory it will be in; null for a root.</param>
+    /// <param name="parent">The directory it will be in.</param>
     /// <param name="filesClass">Class of the references on its files; that of directories which never go if null.</param>
-    public SysfsDirectory(string name, SysfsDirectory? parent, LockClass? filesClass = null)
+    public SysfsDirectory(string name, SysfsDirectory parent, LockClass? filesClass = null)
+        : this(name, parent, filesClass, parent.Runtime)
+    {
+    }
+
+    /// <summary>Makes the root of a tree.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="runtime">The runtime of those who change and use the tree.</param>
+    private protected SysfsDirectory(string name, KernelRuntime runtime)
+        : this(name, parent: null, filesClass: null, runtime)
+    {
+    }
+
+    private SysfsDirectory(string name, SysfsDirectory? parent, LockClass? filesClass, KernelRuntime runtime)
     {
         Name = name;
         Parent = parent;
-        Files = new ActiveReferences(filesClass ?? FilesClass);
+        Runtime = runtime;
+        Files = new ActiveReferences(filesClass ?? FilesClass, owner: this);
     }
+
+    /// <summary>The runtime of those who change and use the tree.</summary>
+    protected internal KernelRuntime Runtime { get; }
 
     /// <summary>Name of the directory.</summary>
     public string Name { get; }
@@ -59,7 +78,7 @@ public class SysfsDirectory
     {
         if (TryFindChild(name, out entry))
             return true;
-        if (Attributes.Find(name) is not { } attribute || Files.IsDeleted)
+        if (Attributes.Find(name) is not { } attribute || Files.IsDeleted(Runtime))
             return false;
         entry = SysfsEntry.File(attribute, this, Files);
         return true;
@@ -68,7 +87,7 @@ public class SysfsDirectory
     /// <summary>All entries: attributes first, then links and directories, each group in the order of their making.</summary>
     public virtual IEnumerable<SysfsEntry> List()
     {
-        if (!Files.IsDeleted)
+        if (!Files.IsDeleted(Runtime))
         {
             foreach (SysfsAttribute attribute in Attributes.Attributes.ToArray())
                 yield return SysfsEntry.File(attribute, this, Files);
@@ -99,10 +118,8 @@ public class SysfsDirectory
     /// <param name="name">Its name.</param>
     public void Remove(string name)
     {
-        SysfsTree? tree = Tree;
-        tree?.Changes(name);
-        if (_children is not null && _children.Remove(name))
-            tree?.Gone(this, name);
+        if (_children.Read(Runtime, this, DeviceFields.Children) is { } children && children.Remove(Runtime, name, out _))
+            Tree?.Gone(this, name);
     }
 
     // Null while the directory is in no tree.
@@ -144,47 +161,21 @@ public class SysfsDirectory
     protected bool TryFindChild(ReadOnlySpan<char> name, out SysfsEntry entry)
     {
         entry = default;
-        return _children is { } children && children.TryGet(name, out entry);
+        return _children.Read(Runtime, this, DeviceFields.Children) is { } children && children.TryGet(Runtime, name, out entry);
     }
 
     /// <summary>Child directories and links.</summary>
-    protected SysfsEntry[] Children() => _children?.ToArray() ?? [];
+    protected SysfsEntry[] Children() => _children.Read(Runtime, this, DeviceFields.Children)?.Values(Runtime) ?? [];
 
     private void Add(string name, SysfsEntry entry)
     {
-        ChildTable children = _children ?? Interlocked.CompareExchange(ref _children, new ChildTable(), null) ?? _children;
-        Tree?.Changes(name);
-        children.Add(name, entry);
-    }
-
-    private sealed class ChildTable
-    {
-        // Guards _entries. Leaf: nothing is called while it is held.
-        private readonly Lock _gate = new();
-        private readonly Dictionary<string, SysfsEntry> _entries = new(StringComparer.Ordinal);
-
-        internal void Add(string name, SysfsEntry entry)
+        SharedMap<string, SysfsEntry>? children = _children.Read(Runtime, this, DeviceFields.Children);
+        while (children is null)
         {
-            lock (_gate)
-                _entries.Add(name, entry);
+            _children.TryChange(Runtime, this, DeviceFields.Children, null, new(this, DeviceFields.Entries));
+            children = _children.Read(Runtime, this, DeviceFields.Children);
         }
-
-        internal bool Remove(string name)
-        {
-            lock (_gate)
-                return _entries.Remove(name);
-        }
-
-        internal bool TryGet(ReadOnlySpan<char> name, out SysfsEntry entry)
-        {
-            lock (_gate)
-                return _entries.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(name, out entry);
-        }
-
-        internal SysfsEntry[] ToArray()
-        {
-            lock (_gate)
-                return [.. _entries.Values];
-        }
+        if (!children.TryAdd(Runtime, name, entry))
+            throw new ArgumentException($"{Path} has a {name} already", nameof(name));
     }
 }

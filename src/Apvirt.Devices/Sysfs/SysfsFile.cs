@@ -1,5 +1,7 @@
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Devices.Sysfs;
@@ -24,17 +26,23 @@ public sealed class SysfsFile
     /// <summary>The most bytes of one write that a store sees (G3).</summary>
     public const int WriteLimit = 4096;
 
-    private static readonly LockClass FileClass = new("of->mutex", LockKind.Mutex);
+    internal static readonly LockClass FileClass = new("of->mutex", LockKind.Mutex);
 
-    // One call at a time on an open file; outside all that a show or store takes. Guards _text and _isShown.
-    private readonly KernelMutex _mutex = new(FileClass);
+    [OwnedBy("Whoever opens the file or opens it anew, which nobody does while somebody has it open.")]
     private SysfsEntry _entry;
-    private SysfsText? _text;
-    private bool _isShown;
+    private Guarded<SysfsText?> _text;
+    private Shared<bool> _isShown;
 
     /// <summary>Opens an entry whose access has been checked.</summary>
     /// <param name="entry">An attribute.</param>
-    public SysfsFile(SysfsEntry entry) => _entry = entry;
+    public SysfsFile(SysfsEntry entry)
+    {
+        _entry = entry;
+        Mutex = new KernelMutex(FileClass, owner: this);
+    }
+
+    // One call at a time on an open file; outside all that a show or store takes.
+    internal KernelMutex Mutex { get; }
 
     /// <summary>The attribute.</summary>
     public SysfsAttribute Attribute => _entry.Attribute!;
@@ -57,8 +65,8 @@ public sealed class SysfsFile
     /// <param name="entry">An attribute whose access has been checked.</param>
     public void Reopen(SysfsEntry entry)
     {
+        _isShown.Write(entry.Directory.Runtime, this, DeviceFields.IsShown, false);
         _entry = entry;
-        _isShown = false;
     }
 
     /// <summary>Reads from an offset; offset 0 produces the text anew (G2).</summary>
@@ -68,25 +76,25 @@ public sealed class SysfsFile
     /// <returns>The error, or the number of bytes; fewer than asked for means the end.</returns>
     public async ValueTask<(Errno Error, int Count)> ReadAsync(KernelTask task, long offset, Memory<byte> into)
     {
-        await _mutex.LockAsync(task);
-        _text ??= new SysfsText();
+        await Mutex.LockAsync(task);
+        SysfsText text = _text.Read(task, this, DeviceGuards.FileText) ?? MakeText(task);
         Errno error = Errno.Ok;
         int count = 0;
-        if (offset == 0 || !_isShown)
+        if (offset == 0 || !_isShown.Read(task.Runtime, this, DeviceFields.IsShown))
         {
-            error = await ShowAsync(task, _entry, _text);
-            _isShown = error == Errno.Ok;
+            error = await ShowAsync(task, _entry, text);
+            _isShown.Write(task.Runtime, this, DeviceFields.IsShown, error == Errno.Ok);
         }
-        else if (_entry.References!.IsDeleted)
+        else if (_entry.References!.IsDeleted(task.Runtime))
         {
             error = Errno.ENODEV;
         }
         if (error == Errno.Ok)
         {
-            count = (int)Math.Clamp(_text.Length - offset, 0, into.Length);
-            _text.Memory.Slice((int)Math.Min(offset, _text.Length), count).CopyTo(into);
+            count = (int)Math.Clamp(text.Length - offset, 0, into.Length);
+            text.Memory.Slice((int)Math.Min(offset, text.Length), count).CopyTo(into);
         }
-        _mutex.Unlock(task);
+        Mutex.Unlock(task);
         return (error, count);
     }
 
@@ -96,10 +104,21 @@ public sealed class SysfsFile
     /// <returns>The error, or the number of bytes taken: all of them, but at most 4096.</returns>
     public async ValueTask<(Errno Error, int Count)> WriteAsync(KernelTask task, ReadOnlyMemory<byte> data)
     {
-        await _mutex.LockAsync(task);
+        await Mutex.LockAsync(task);
         Errno error = await StoreAsync(task, _entry, data);
-        _mutex.Unlock(task);
+        Mutex.Unlock(task);
         return (error, error == Errno.Ok ? Math.Min(data.Length, WriteLimit) : 0);
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{_entry.Directory}/{_entry.Name}";
+
+    // Made when the file is first read: many are only written.
+    private SysfsText MakeText(KernelTask task)
+    {
+        SysfsText text = new();
+        _text.Write(task, this, DeviceGuards.FileText, text);
+        return text;
     }
 
     /// <summary>Whether an entry can be opened.</summary>
@@ -129,14 +148,12 @@ public sealed class SysfsFile
     private static async ValueTask<Errno> AtPointAsync(KernelTask task, SysfsEntry entry, SysfsText text)
     {
         await entry.References!.PointAsync(task);
-        task.Runtime.Touched($"file {entry.Name} of {entry.Directory.Name}", isWrite: false);
         return await ShowNowAsync(task, entry, text);
     }
 
     private static async ValueTask<Errno> AtPointAsync(KernelTask task, SysfsEntry entry, ReadOnlyMemory<byte> data)
     {
         await entry.References!.PointAsync(task);
-        task.Runtime.Touched($"file {entry.Name} of {entry.Directory.Name}", isWrite: true);
         return await StoreNowAsync(task, entry, data);
     }
 
@@ -167,7 +184,7 @@ public sealed class SysfsFile
             data = data[..nul];
         if (entry.Attribute!.RemovesItsOwner)
         {
-            return entry.References!.IsDeleted
+            return entry.References!.IsDeleted(task.Runtime)
                 ? new ValueTask<Errno>(Errno.ENODEV)
                 : entry.Attribute.StoreAsync(task, entry.Directory, data);
         }

@@ -11,7 +11,7 @@ public static class SysfsNumber
     /// </summary>
     /// <param name="text">What was written, without anything from a NUL on.</param>
     /// <param name="value">The number.</param>
-    /// <returns>EINVAL if it is no number, ERANGE above 2^64-1.</returns>
+    /// <returns>EINVAL if it is no number, ERANGE if it begins with one above 2^64-1, whatever follows.</returns>
     public static Errno ParseUnsigned(ReadOnlySpan<byte> text, out ulong value)
     {
         value = 0;
@@ -21,9 +21,10 @@ public static class SysfsNumber
             text = text[..^1];
         uint radix = TakePrefix(ref text);
         int digits = ParseDigits(text, radix, out value, out bool overflow);
-        if (digits == 0 || digits != text.Length)
+        if (digits == 0)
             return Errno.EINVAL;
-        return overflow ? Errno.ERANGE : Errno.Ok;
+        // A number that is too large is told before what follows it is looked at.
+        return overflow ? Errno.ERANGE : digits != text.Length ? Errno.EINVAL : Errno.Ok;
     }
 
     /// <summary>S(%d): leading white space, optional sign, decimal digits; the rest is ignored.</summary>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Apvirt.Kernel.Sharing;
 
 namespace Apvirt.Devices.Sysfs;
 
@@ -7,6 +8,7 @@ namespace Apvirt.Devices.Sysfs;
 /// The page that a show function fills: at most 4095 bytes reach user space, the rest is cut (sysfs.md G2, FORMAT.md).
 /// Made once per reader and used again, so that showing allocates nothing.
 /// </summary>
+[OwnedBy("Whoever reads: a page is filled and read by the one who made it, or under the mutex of the open file that has it.")]
 public sealed class SysfsText
 {
     /// <summary>The most that a show function can deliver, in bytes.</summary>

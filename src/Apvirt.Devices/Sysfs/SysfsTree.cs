@@ -1,5 +1,6 @@
 using Apvirt.Kernel;
 using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Devices.Sysfs;
@@ -9,14 +10,15 @@ public sealed class SysfsTree
 {
     private const int LinkLimit = 40;
 
-    private readonly KernelRuntime? _runtime;
+    private readonly KernelRuntime _runtime;
+    private Shared<Action<SysfsDirectory, string>?> _entryGone;
 
     /// <summary>Makes a tree with the standard top directories.</summary>
-    /// <param name="runtime">The runtime of those who change and use it; null if nobody explores them.</param>
-    public SysfsTree(KernelRuntime? runtime = null)
+    /// <param name="runtime">The runtime of those who change and use it.</param>
+    public SysfsTree(KernelRuntime runtime)
     {
         _runtime = runtime;
-        Root = new RootDirectory(this);
+        Root = new RootDirectory(this, runtime);
         Bus = Root.AddDirectory("bus");
         Class = Root.AddDirectory("class");
         Devices = Root.AddDirectory("devices");
@@ -46,7 +48,11 @@ public sealed class SysfsTree
     /// An entry has gone: its directory and its name. Raised when it cannot be found any more and before whatever made it
     /// go returns, so that whoever serves the tree can forget it. Handlers must not wait.
     /// </summary>
-    public event Action<SysfsDirectory, string>? EntryGone;
+    public event Action<SysfsDirectory, string>? EntryGone
+    {
+        add => _entryGone.Update(_runtime, Root, DeviceFields.EntryGone, value, static (handlers, added) => handlers + added);
+        remove => _entryGone.Update(_runtime, Root, DeviceFields.EntryGone, value, static (handlers, removed) => handlers - removed);
+    }
 
     /// <summary>Finds what a path names, following links on the way.</summary>
     /// <param name="path">Absolute path, beginning with <c>/sys</c>.</param>
@@ -79,7 +85,7 @@ public sealed class SysfsTree
             SysfsDirectory directory = entry.Directory;
             if (name is "..")
                 entry = SysfsEntry.Of(directory.Parent ?? Root);
-            else if (Looks(name) && !directory.TryFind(name, out entry))
+            else if (!directory.TryFind(name, out entry))
                 return Errno.ENOENT;
         }
         if (atTop)
@@ -101,44 +107,10 @@ public sealed class SysfsTree
         return error == Errno.Ok ? SysfsFile.ShowAsync(task, entry, text) : new ValueTask<Errno>(error);
     }
 
-    /// <summary>Says that an entry has gone; <see cref="Changes(string)"/> has said before that it would.</summary>
+    /// <summary>Says that an entry has gone, which whoever looks for it cannot find any more.</summary>
     /// <param name="directory">The directory that it was in.</param>
     /// <param name="name">Its name.</param>
-    public void Gone(SysfsDirectory directory, string name) => EntryGone?.Invoke(directory, name);
-
-    /// <summary>Says that entries of a name are about to come, go or lead elsewhere.</summary>
-    /// <param name="name">The name.</param>
-    public void Changes(string name)
-    {
-        if (_runtime?.HasPoints == true)
-            _runtime.Touched(EntryText(name), isWrite: true);
-    }
-
-    /// <summary>Says that entries of some names are about to come, go or lead elsewhere at once.</summary>
-    /// <param name="names">The names.</param>
-    public void Changes(params ReadOnlySpan<string> names)
-    {
-        if (_runtime?.HasPoints != true)
-            return;
-        List<(string, bool)> entries = [];
-        foreach (string name in names)
-            entries.Add((EntryText(name), true));
-        _runtime.Touched(entries);
-    }
-
-    /// <summary>What entries of a name are called when they are used or change.</summary>
-    /// <param name="name">The name.</param>
-    public static string EntryText(string name) => "entry " + name;
-
-    /// <summary>Says that somebody looks for entries of a name.</summary>
-    /// <param name="name">The name.</param>
-    /// <returns>Always true.</returns>
-    public bool Looks(ReadOnlySpan<char> name)
-    {
-        if (_runtime?.HasPoints == true)
-            _runtime.Touched($"entry {name}", isWrite: false);
-        return true;
-    }
+    public void Gone(SysfsDirectory directory, string name) => _entryGone.Read(_runtime, Root, DeviceFields.EntryGone)?.Invoke(directory, name);
 
     /// <summary>Opens for writing without O_CREAT, writes once and closes.</summary>
     /// <param name="task">The writing task.</param>
@@ -153,7 +125,7 @@ public sealed class SysfsTree
     }
 
     /// <summary>The top, where every directory below finds the tree that it is in.</summary>
-    internal sealed class RootDirectory(SysfsTree tree) : SysfsDirectory("sys", parent: null)
+    internal sealed class RootDirectory(SysfsTree tree, KernelRuntime runtime) : SysfsDirectory("sys", runtime)
     {
         internal SysfsTree Tree { get; } = tree;
     }

@@ -5,6 +5,8 @@ public enum Strategy
 {
     /// <summary>One execution for each trace: source sets and sleep sets.</summary>
     Reduced,
+    /// <summary>Every state once, as far as what led to it tells: depth first, cut at prefixes whose key was seen before.</summary>
+    Hashed,
     /// <summary>Every interleaving, or all with few preemptions; the oracle for the other one.</summary>
     Naive,
     /// <summary>Each step is drawn among the tasks that can step.</summary>
@@ -48,6 +50,18 @@ public sealed record ExploreOptions
     /// Tasks then have threads, of which one runs; an execution takes several times as long, and there are more.
     /// </summary>
     public bool HasPointsEverywhere { get; init; }
+
+    /// <summary>
+    /// For scenarios: whether points are added before accesses that need them, until none is missing. Without, nothing is called
+    /// exhausted if any is.
+    /// </summary>
+    public bool AddsPoints { get; init; } = true;
+
+    /// <summary>For <see cref="Strategy.Hashed"/>: whether states are compared that one key stands for.</summary>
+    public bool Audits { get; init; } = true;
+
+    /// <summary>For <see cref="Strategy.Hashed"/>: a kind of step that keys leave out, to test that the audit speaks; null for none.</summary>
+    public StepKind? HoleInKeys { get; init; }
 
     /// <summary>Whether to end at the first deadlock.</summary>
     public bool StopsAtDeadlock { get; init; }

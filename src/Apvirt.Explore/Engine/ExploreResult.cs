@@ -20,6 +20,12 @@ public enum Verdict
 /// <param name="FirstDeadlock">Tasks in the order of their steps up to the first deadlock; null if there was none.</param>
 public sealed record ExploreResult(Verdict Verdict, long Executions, long Deadlocks, long Blocked, int DepthReached, IReadOnlyList<int>? FirstDeadlock)
 {
+    /// <summary>How many different keys there were, for a search by keys; 0 for others.</summary>
+    public long States { get; init; }
+
+    /// <summary>What the audit of keys found: two schedules with one key and different states; null if nothing.</summary>
+    public string? Hole { get; init; }
+
     /// <summary>Nothing found yet.</summary>
     internal static ExploreResult None { get; } = new(Verdict.BoundReached, 0, 0, 0, 0, null);
 

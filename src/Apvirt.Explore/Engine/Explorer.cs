@@ -15,6 +15,9 @@ namespace Apvirt.Explore.Engine;
 /// </remarks>
 public sealed class Explorer : IExecution, IRaces
 {
+    private const int Undecided = -1;
+    private const int Ended = -2;
+
     private readonly IExplored _program;
     private readonly ExploreOptions _options;
     private readonly int _tasks;
@@ -44,6 +47,13 @@ public sealed class Explorer : IExecution, IRaces
     private int[]? _firstDeadlock;
     private bool _isCut;
 
+    // Of the present execution: how many steps are done, who does the next if that is decided, whether what it would repeat is
+    // left out, and whether the present step has ended where its task stands.
+    private int _depth;
+    private int _decided;
+    private bool _isGivenUp;
+    private bool _isStepOver;
+
     /// <summary>Makes an explorer.</summary>
     /// <param name="program">What to explore.</param>
     /// <param name="options">How and how far.</param>
@@ -54,6 +64,8 @@ public sealed class Explorer : IExecution, IRaces
         _isReduced = _options.Strategy == Strategy.Reduced;
         _tasks = program.TaskCount;
         _order = new StepOrder(_tasks);
+        if (program is IStandsAmid amid)
+            amid.GoesOn = GoesOn;
     }
 
     /// <summary>Called after each complete execution; false ends the exploration as a violation.</summary>
@@ -146,32 +158,26 @@ public sealed class Explorer : IExecution, IRaces
 
     private Verdict? Execute()
     {
-        int depth = Replay(_prefix);
-        bool isGivenUp = false;
+        _program.Restart();
+        _order.Restart();
+        _depth = 0;
+        _isGivenUp = false;
+        _decided = Undecided;
         while (true)
         {
-            if (depth == _frames)
-            {
-                ulong enabled = _program.Enabled;
-                if (enabled == 0)
-                    break;
-                ulong awake = Allowed(depth, enabled) & ~SleepAt(depth);
-                if (depth >= _options.DepthMax)
-                {
-                    _isCut = true;
-                    isGivenUp = true;
-                    break;
-                }
-                if (awake == 0)
-                {
-                    isGivenUp = true;
-                    break;
-                }
-                Open(depth, enabled, awake);
-                _frames++;
-            }
-            Do(depth++);
+            int task = _decided != Undecided ? _decided : Decide();
+            _decided = Undecided;
+            if (task == Ended)
+                break;
+            BeginStep(task);
+            _isStepOver = false;
+            _program.Do(task);
+            if (!_isStepOver)
+                EndStep(task);
         }
+        _known = int.MaxValue;
+        int depth = _depth;
+        bool isGivenUp = _isGivenUp;
         Depth = depth;
         _deepest = Math.Max(_deepest, depth);
         // Old races lead to new choices where what a task would touch depends on what else was done.
@@ -196,26 +202,67 @@ public sealed class Explorer : IExecution, IRaces
         return Backtrack() ? null : Verdict.Exhausted;
     }
 
-    // Begins an execution with the choices that stay, of which the races are known already.
-    private int Replay(int prefix)
+    // Which task does the next step: the choices that stay come first, of which the races are known already.
+    private int Decide()
     {
-        _program.Restart();
-        _order.Restart();
-        for (int depth = 0; depth < prefix; depth++)
+        if (_depth < _frames)
+            return _order.TaskAt(_depth);
+        ulong enabled = _program.Enabled;
+        if (enabled == 0)
+            return Ended;
+        ulong awake = Allowed(_depth, enabled) & ~SleepAt(_depth);
+        bool isTooDeep = _depth >= _options.DepthMax;
+        _isCut |= isTooDeep;
+        _isGivenUp = isTooDeep || awake == 0;
+        if (_isGivenUp)
+            return Ended;
+        Open(_depth, enabled, awake);
+        _frames++;
+        return _order.TaskAt(_depth);
+    }
+
+    // Whether a step was done before in the same place by this explorer: whoever takes over a branch has not seen the steps that
+    // lead to it.
+    private bool IsRepeated => _depth < _prefix && _depth < _known;
+
+    private void BeginStep(int task)
+    {
+        if (!IsRepeated)
+            _order.StepAt(_depth) = _program.Next(task);
+    }
+
+    private void EndStep(int task)
+    {
+        bool isRepeated = IsRepeated;
+        int depth = _depth++;
+        if (isRepeated)
         {
-            int task = _order.TaskAt(depth);
-            // Whoever takes over a branch has not seen the steps that lead to it.
-            if (depth >= _known)
-            {
-                Do(depth);
-                continue;
-            }
-            _program.Do(task);
             if (_isReduced)
                 _order.Repeat(depth, _program);
+            return;
         }
-        _known = int.MaxValue;
-        return prefix;
+        ReadOnlySpan<Step> accessed = _program.Accessed;
+        ReadOnlySpan<Step> released = _program.ReleasesMayBeTried ? _program.Released : [];
+        if (_order.HasMemory || accessed.Length + released.Length > 0)
+        {
+            _order.HasMemory = true;
+            _order.FootprintAt(depth, task) = accessed.Length + released.Length > 0 ? [.. accessed, .. released] : null;
+        }
+        if (_isReduced)
+            _order.Add(depth, _program);
+    }
+
+    // Where a task stands in the middle of its code, it is decided there who goes on: mostly the same task, without a switch.
+    private bool GoesOn(int task)
+    {
+        EndStep(task);
+        _decided = Decide();
+        _isStepOver = _decided != task;
+        if (_isStepOver)
+            return false;
+        _decided = Undecided;
+        BeginStep(task);
+        return true;
     }
 
     // With a limit of preemptions, only the task that ran goes on when they are used up.
@@ -249,7 +296,7 @@ public sealed class Explorer : IExecution, IRaces
         for (ulong rest = sleeping; rest != 0; rest &= rest - 1)
         {
             int task = BitOperations.TrailingZeroCount(rest);
-            if (!_program.Next(task).ConflictsWith(_order.StepAt(depth - 1)) && !_order.Meet(depth - 1, task, done))
+            if (!_order.Meet(depth - 1, task, _program.Next(task), done))
                 stays |= 1UL << task;
         }
         return stays;
@@ -286,21 +333,6 @@ public sealed class Explorer : IExecution, IRaces
         Array.Resize(ref _done, size);
         Array.Resize(ref _sleep, size);
         Array.Resize(ref _preemptions, size);
-    }
-
-    private void Do(int depth)
-    {
-        int task = _order.TaskAt(depth);
-        _order.StepAt(depth) = _program.Next(task);
-        _program.Do(task);
-        ReadOnlySpan<Step> accessed = _program.Accessed;
-        if (_order.HasMemory || accessed.Length > 0)
-        {
-            _order.HasMemory = true;
-            _order.FootprintAt(depth, task) = accessed.Length > 0 ? accessed.ToArray() : null;
-        }
-        if (_isReduced)
-            _order.Add(depth, _program);
     }
 
     bool IRaces.WasTried(int depth, int task) => ((_done[depth] | _sleep[depth]) >> task & 1) != 0;

@@ -1,31 +1,38 @@
+using System.Runtime.InteropServices;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Waiting;
 
 namespace Apvirt.Explore.Engine;
 
 /// <summary>Tasks of the kernel layers as something to explore: each execution prepares them anew.</summary>
+/// <param name="makeRuntime">Makes the runtime of an execution, with the numbers of tasks that it is given.</param>
 /// <param name="begin">Prepares the state and starts the tasks, after <see cref="ExplorationRuntime.Begin"/>.</param>
-/// <param name="makeRuntime">Makes the runtime of an execution.</param>
-public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<ExplorationRuntime, IStepListener> begin) : IExplored, IStepListener
+public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRuntime, Action<ExplorationRuntime, IStepListener> begin) : IExplored, IStandsAmid, IStepListener
 {
     /// <summary>The most tasks at once.</summary>
-    public const int TasksMax = 32;
+    public const int TasksMax = ExplorationRuntime.TasksMax;
 
     private const string Everything = "everything";
 
     private readonly Dictionary<object, int> _objects = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<int, object> _targets = [];
+    private readonly Dictionary<string, int> _named = new(StringComparer.Ordinal);
     private readonly List<Step> _released = [];
     private readonly List<Step> _accessed = [];
-    private readonly Dictionary<(object Owner, GuardRule Rule), int> _fields = [];
-
-    // Numbers that were asked for before.
-    private readonly Dictionary<string, int> _fieldNames = new(StringComparer.Ordinal);
+    private readonly Dictionary<(object Owner, FieldRule Rule, string? Part), int> _fields = [];
     private readonly Step[] _next = new Step[TasksMax];
     private readonly long[] _steps = new long[TasksMax];
     private readonly RaceDetector _races = new(TasksMax);
+    private readonly PointNeeds _needs = new(TasksMax);
     private SteppedTask? _stepping;
+
+    // What the present step does first; and whether it has ended where its task stands.
+    private Step _point;
+    private bool _isOver;
 
     /// <summary>The runtime of the present execution.</summary>
     public ExplorationRuntime Runtime { get; private set; } = null!;
@@ -64,25 +71,55 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     }
 
     /// <inheritdoc/>
-    public ReadOnlySpan<Step> Released => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_released);
+    public ReadOnlySpan<Step> Released => CollectionsMarshal.AsSpan(_released);
 
     /// <inheritdoc/>
-    public ReadOnlySpan<Step> Accessed => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_accessed);
+    public ReadOnlySpan<Step> Accessed => CollectionsMarshal.AsSpan(_accessed);
 
-    /// <summary>Numbers of fields; one object for all threads of a search.</summary>
-    public FieldNumbers Fields { get; init; } = new();
+    /// <inheritdoc/>
+    public bool ReleasesMayBeTried => true;
+
+    /// <summary>Numbers of what steps are about; one object for all threads of a search.</summary>
+    public ObjectNumbers Numbers { get; init; } = new();
+
+    /// <summary>Numbers of tasks; one object for all threads of a search.</summary>
+    public TaskNumbers Tasks { get; init; } = new(TasksMax);
 
     /// <summary>What carries the tasks, where they stand still in the middle of their code; null if they do not.</summary>
     internal TaskThreads? Carrier { get; init; }
 
-    /// <summary>The fields that were accessed by two tasks with nothing to order them, in any execution.</summary>
-    public SortedSet<string> RacyFields { get; } = new(StringComparer.Ordinal);
+    /// <summary>The fields and spin locks before which there must be points, as far as executions have shown (<see cref="PointNeeds"/>).</summary>
+    public IReadOnlySet<string> NeedsPointsAt => _needs.Names;
 
     /// <summary>Whether some steps take pictures of the whole, so that their order with all others makes a difference.</summary>
     public bool HasPictures { get; init; }
 
+    /// <summary>What has been answered so far, for the audit of known prefixes; nothing if not told.</summary>
+    public Func<string> Answers { get; init; } = () => "";
+
     /// <summary>The step that is being done takes a picture of the whole.</summary>
-    public void TakesPicture() => Access(NumberOf(Everything), isWrite: true);
+    public void TakesPicture() => Access(NumberOf(Everything), StepKind.Write);
+
+    /// <inheritdoc/>
+    public ulong Fingerprint
+    {
+        get
+        {
+            Fnv hash = new();
+            hash.Add(Answers());
+            foreach (SteppedTask task in Runtime.Tasks.OrderBy(task => task.Index))
+            {
+                hash.Add((ulong)task.Index << 2 | (task.HasEnded ? 2UL : 0) | (task.CanStep ? 1UL : 0));
+                if (task.HasEnded)
+                    continue;
+                Step next = _next[task.Index];
+                hash.Add((ulong)next.Kind << 32 | (uint)next.Object);
+                foreach (HeldLock held in task.Task.Held)
+                    hash.Add(NameOf(held.Lock) + held.Mode.Suffix());
+            }
+            return hash.Value;
+        }
+    }
 
     /// <summary>How many steps others than a task have done in this execution.</summary>
     /// <param name="task">The task.</param>
@@ -99,17 +136,18 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     {
         Array.Clear(_steps);
         _races.Restart();
+        _needs.Restart();
         _stepping = null;
         _objects.Clear();
+        _targets.Clear();
+        _named.Clear();
         _fields.Clear();
         _released.Clear();
         _accessed.Clear();
         Carrier?.Abandon();
-        Runtime = makeRuntime();
+        Runtime = makeRuntime(Tasks);
         begin(Runtime, this);
         LetTimePass();
-        _released.Clear();
-        _accessed.Clear();
     }
 
     /// <inheritdoc/>
@@ -118,78 +156,108 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
     /// <inheritdoc/>
     public void Do(int task)
     {
-        _released.Clear();
-        _accessed.Clear();
-        _steps[task]++;
-        _stepping = Runtime.Tasks[task];
-        _races.Steps(_stepping);
-        if (HasPictures)
-            Access(NumberOf(Everything), isWrite: false);
-        Step step = _next[task];
-        Runtime.Step(Runtime.Tasks[task]);
-        // What is the step itself is not within it too.
-        _released.Remove(step);
+        _isOver = false;
+        SteppedTask stepped = Runtime.TaskOf(task);
+        BeginStep(stepped);
+        Runtime.Step(stepped);
+        if (!_isOver)
+            EndStep();
         LetTimePass();
     }
 
-    void IStepListener.Released(object target, bool isShared)
+    Func<int, bool>? IStandsAmid.GoesOn { get; set; }
+
+    bool IStepListener.GoesOn(SteppedTask task)
     {
-        _released.Add(new Step(isShared ? StepKind.UnlockShared : StepKind.Unlock, NumberOf(target)));
-        _races.Released(target, isShared);
+        if (((IStandsAmid)this).GoesOn is not { } goesOn)
+            return false;
+        EndStep();
+        _isOver = !goesOn(task.Index);
+        if (!_isOver)
+            BeginStep(task);
+        return !_isOver;
     }
 
-    void IStepListener.Accessed(object owner, GuardRule rule, bool isWrite)
+    private void BeginStep(SteppedTask stepped)
     {
-        if (!_fields.TryGetValue((owner, rule), out int number))
-            _fields.Add((owner, rule), number = NumberOf($"{rule.Field} of {owner}"));
-        Access(number, isWrite);
-        if (_stepping is not null && _races.Accessed(owner, rule, isWrite, _stepping) is { } race)
+        _steps[stepped.Index]++;
+        _point = _next[stepped.Index];
+        _released.Clear();
+        _accessed.Clear();
+        _stepping = stepped;
+        _races.Steps(stepped);
+        _needs.Steps(stepped);
+        // Whoever takes pictures sees what every step does.
+        if (HasPictures)
+            Access(NumberOf(Everything), StepKind.Read);
+    }
+
+    // What is the step itself is not within it too.
+    private void EndStep()
+    {
+        _released.Remove(_point);
+        _accessed.Remove(_point);
+    }
+
+    void IStepListener.Acted(object target, PointKind kind)
+    {
+        Step step = new(StepOf(kind), NumberOf(target));
+        if (step.Kind is StepKind.Unlock or StepKind.UnlockShared)
         {
-            RacyFields.Add(rule.Field);
-            Runtime.Checks?.Violations.Add(race);
+            _released.Add(step);
+            _races.Released(target, step.Kind == StepKind.UnlockShared);
+            _needs.Released(target, step.Kind == StepKind.UnlockShared);
+            return;
         }
+        // What a task has waited for it takes within its step.
+        if (step.Kind == StepKind.WaitFor && _stepping is { IsWoken: false } && _point is { Kind: StepKind.Wait or StepKind.WaitFor } && _point.Object == step.Object)
+            return;
+        if (target is Completion && _stepping is not null)
+            _needs.Accessed(step.Object, NameOf(target), step.Kind == StepKind.Look ? AccessKind.Read : AccessKind.Write);
+        if (step.Kind is StepKind.Complete or StepKind.CompleteAll)
+        {
+            _races.Released(target, isShared: false);
+            _needs.Released(target, isShared: false);
+        }
+        if (!_accessed.Contains(step))
+            _accessed.Add(step);
+    }
+
+    void IStepListener.Accessed(object owner, FieldRule rule, string? part, AccessKind kind)
+    {
+        if (!_fields.TryGetValue((owner, rule, part), out int number))
+            _fields.Add((owner, rule, part), number = NumberOf(part is null ? $"{rule.Field} of {owner}" : $"{rule.Field}[{part}] of {owner}"));
+        Access(number, kind switch
+        {
+            AccessKind.Write => StepKind.Write,
+            AccessKind.Add => StepKind.Add,
+            AccessKind.Take => StepKind.Take,
+            _ => StepKind.Read,
+        });
+        if (_stepping is null)
+            return;
+        _needs.Accessed(number, rule.Field, kind);
+        if (rule is GuardRule guard && kind != AccessKind.Glance && _races.Accessed(owner, guard, kind == AccessKind.Write, _stepping) is { } race)
+            Runtime.Checks?.Violations.Add(race);
     }
 
     void IStepListener.Passed(KernelSpinLock spinLock, bool isReleased)
     {
+        _needs.Passed(spinLock.Class.Name, isReleased);
         if (isReleased)
             _races.Released(spinLock, isShared: false);
         else
             _races.Acquired(spinLock);
     }
 
-    void IStepListener.Touched(string what, bool isWrite) => Access(NumberOf(what), isWrite);
-
-    private int NumberOf(string field)
-    {
-        if (!_fieldNames.TryGetValue(field, out int number))
-            _fieldNames.Add(field, number = TasksMax + (2 * Fields.Of(field)) + 1);
-        return number;
-    }
-
-    private void Access(int number, bool isWrite)
-    {
-        Step access = new(isWrite ? StepKind.Write : StepKind.Read, number);
-        int known = _accessed.FindIndex(a => a.Object == number);
-        if (known < 0)
-            _accessed.Add(access);
-        else if (isWrite)
-            _accessed[known] = access;
-    }
-
     // Numbers are given here, so that executions which begin alike have the same, whoever asks when.
     void IStepListener.Arrived(SteppedTask task) => _next[task.Index] = task.Kind switch
     {
-        PointKind.Lock => new Step(StepKind.Lock, NumberOf(task.Target!)),
-        // Deleting always succeeds, and makes a difference to whoever enters.
-        PointKind.Enter => new Step(StepKind.TryShared, NumberOf(task.Target!)),
-        PointKind.Delete => new Step(StepKind.Try, NumberOf(task.Target!)),
-        PointKind.Try => new Step(StepKind.Try, NumberOf(task.Target!)),
-        PointKind.TryShared => new Step(StepKind.TryShared, NumberOf(task.Target!)),
-        PointKind.Unlock => new Step(StepKind.Unlock, NumberOf(task.Target!)),
-        PointKind.LockShared => new Step(StepKind.LockShared, NumberOf(task.Target!)),
         PointKind.Begin => new Step(StepKind.Local, NumberOf($"begins {task.Target}")),
-        _ => throw new InvalidOperationException($"no step for {task.Kind}"),
+        PointKind.Sleep => new Step(StepKind.Local, NumberOf("sleeps")),
+        // Once time is up only when nobody can go on, a task waits like any other.
+        PointKind.WaitFor when task.EarlyLeft == 0 => new Step(StepKind.Wait, NumberOf(task.Target!)),
+        _ => new Step(StepOf(task.Kind), NumberOf(task.Target!)),
     };
 
     // What it is about to do belongs to the step, as what comes after an acquisition does.
@@ -197,31 +265,81 @@ public sealed class KernelExplored(Func<ExplorationRuntime> makeRuntime, Action<
 
     void IStepListener.Woken(SteppedTask task)
     {
-        if (task.Index >= TasksMax)
-            throw new InvalidOperationException($"more than {TasksMax} tasks at once cannot be explored");
         _released.Add(new Step(StepKind.Unlock, task.Index));
         _races.Woken(task.Index);
+        _needs.Woken(task.Index);
         // Being woken is an acquisition of what the waker has released, so that what follows from waking is known.
         _next[task.Index] = new Step(StepKind.Lock, task.Index);
     }
 
-    private int NumberOf(object target)
+    void IStepListener.TimePassed()
     {
-        if (_objects.TryGetValue(target, out int number))
-            return number;
-        number = TasksMax + (2 * _objects.Count);
-        _objects.Add(target, number);
-        return number;
     }
 
     /// <summary>Class of the lock that a step names; null if it names none.</summary>
     /// <param name="target">Number of the object.</param>
-    public LockClass? ClassOf(int target) =>
-        target < TasksMax ? null : (_objects.FirstOrDefault(o => o.Value == target).Key as KernelLock)?.Class;
+    public LockClass? ClassOf(int target) => (_targets.GetValueOrDefault(target) as KernelLock)?.Class;
 
-    /// <summary>What a step in the middle of a task's code does first.</summary>
+    /// <summary>What a step is about, in words; empty if it goes on from where it was woken.</summary>
     /// <param name="step">The step.</param>
-    public string DoesFirst(Step step) => _fieldNames.FirstOrDefault(field => field.Value == step.Object).Key ?? "goes on";
+    public string NameOf(Step step) => step.Object < TasksMax ? "" : Numbers.NameOf(step.Object - TasksMax);
+
+    private static string NameOf(object target) => target switch
+    {
+        KernelLock { Owner: { } owner } kernelLock => $"{kernelLock.Class.Name} of {owner}",
+        KernelLock kernelLock => kernelLock.Class.Name,
+        Completion completion => $"completion of {completion.Owner}",
+        _ => target.ToString()!,
+    };
+
+    private static StepKind StepOf(PointKind kind) => kind switch
+    {
+        PointKind.Lock => StepKind.Lock,
+        PointKind.LockShared => StepKind.LockShared,
+        PointKind.LockRecursive => StepKind.LockRecursive,
+        PointKind.Ask => StepKind.Ask,
+        // Deleting always succeeds, and makes a difference to whoever enters.
+        PointKind.Enter => StepKind.TryShared,
+        PointKind.Delete => StepKind.Try,
+        PointKind.Try => StepKind.Try,
+        PointKind.TryShared => StepKind.TryShared,
+        PointKind.Unlock => StepKind.Unlock,
+        PointKind.UnlockShared => StepKind.UnlockShared,
+        PointKind.Wait => StepKind.Wait,
+        PointKind.WaitFor => StepKind.WaitFor,
+        PointKind.Look => StepKind.Look,
+        PointKind.Complete => StepKind.Complete,
+        PointKind.CompleteAll => StepKind.CompleteAll,
+        PointKind.Reset => StepKind.Reset,
+        _ => throw new InvalidOperationException($"no step for {kind}"),
+    };
+
+    private int NumberOf(string name) => TasksMax + Numbers.Of(name);
+
+    private int NumberOf(object target)
+    {
+        if (target is string name)
+            return NumberOf(name);
+        if (_objects.TryGetValue(target, out int number))
+            return number;
+        string own = NameOf(target);
+        ref int alike = ref CollectionsMarshal.GetValueRefOrAddDefault(_named, own, out _);
+        // Two objects are two, whatever they are called.
+        number = NumberOf(alike++ == 0 ? own : $"{own} ({alike})");
+        _objects.Add(target, number);
+        _targets[number] = target;
+        return number;
+    }
+
+    private void Access(int number, StepKind kind)
+    {
+        int known = _accessed.FindIndex(a => a.Object == number && a.Kind is StepKind.Read or StepKind.Add or StepKind.Take or StepKind.Write);
+        if (known < 0)
+            _accessed.Add(new Step(kind, number));
+        // Who does two of them does what conflicts with either.
+        else if (_accessed[known].Kind != kind)
+            _accessed[known] = new Step(StepKind.Write, number);
+    }
 
     // When all have come to rest; whom time wakes, the last step has woken.
     private void LetTimePass()

@@ -1,6 +1,7 @@
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Waiting;
 
 namespace Apvirt.Explore.Engine;
 
@@ -45,11 +46,12 @@ internal sealed class RaceDetector(int tasksMax)
         if (task.IsWoken || task.Target is not { } target || !_released.TryGetValue(target, out (int[] Exclusive, int[] Shared) known))
             return;
         // Who only finds that a lock is taken, or releases it, learns nothing from who released it before.
-        if (task.Kind == PointKind.Unlock || (task.Kind == PointKind.Try && target is KernelLock { IsHeld: true })
-            || (task.Kind == PointKind.TryShared && target is KernelRwSemaphore semaphore && !semaphore.Admits(LockMode.Read)))
+        if (task.Kind is PointKind.Unlock or PointKind.Ask || (task.Kind == PointKind.Try && target is KernelLock { IsHeld: true })
+            || (task.Kind == PointKind.TryShared && target is KernelRwSemaphore semaphore && !semaphore.MayTry(LockMode.Read))
+            || (task.Kind == PointKind.WaitFor && target is Completion { IsOver: false }))
             return;
         Join(Known(_task), known.Exclusive);
-        if (task.Kind is not (PointKind.LockShared or PointKind.TryShared or PointKind.Enter))
+        if (task.Kind is not (PointKind.LockShared or PointKind.LockRecursive or PointKind.TryShared or PointKind.Enter))
             Join(Known(_task), known.Shared);
     }
 
@@ -86,7 +88,7 @@ internal sealed class RaceDetector(int tasksMax)
             return null;
         if (!_fields.TryGetValue((owner, rule), out Field? field))
             _fields.Add((owner, rule), field = new Field());
-        Access mine = new(_task, Known(_task)[_task], task.Task.Name, task.Task.Finding);
+        Access mine = new(_task, Known(_task)[_task], task.Task.Name, task.Task.Checks?.FindingOf(task.Task, "I26"));
         Violation? race = null;
         if (field.Write is { } write && IsUnordered(write))
             race = Describe(rule, isWrite, mine, wasWrite: true, write);

@@ -30,6 +30,8 @@ internal sealed class Sampler : IExecution
         _program = program;
         _options = options;
         _priority = new int[program.TaskCount];
+        if (program is IStandsAmid amid)
+            amid.GoesOn = null;
         if (options.Strategy != Strategy.Priorities)
             return;
         program.Restart();

@@ -44,6 +44,8 @@ public sealed class Search(ExploreOptions options, Func<SearchWorker> makeWorker
     {
         if (options.TimeMax != Timeout.InfiniteTimeSpan)
             _end = Stopwatch.GetTimestamp() + (long)(options.TimeMax.TotalSeconds * Stopwatch.Frequency);
+        if (options.Strategy == Strategy.Hashed)
+            return new HashedSearch(options, makeWorker) { Progress = Progress }.Run();
         SearchWorker[] workers = [.. Enumerable.Range(0, options.Jobs).Select(_ => makeWorker())];
         bool draws = options.Strategy is Strategy.Random or Strategy.Priorities;
         if (draws)

@@ -1,3 +1,6 @@
+using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Waiting;
+
 namespace Apvirt.Explore.Engine;
 
 /// <summary>What a task does in a step to one object.</summary>
@@ -7,11 +10,15 @@ public enum StepKind : byte
     Local,
     /// <summary>Acquires exclusively, when it can.</summary>
     Lock,
-    /// <summary>Acquires shared, when it can.</summary>
+    /// <summary>Acquires shared, when it can: not while somebody has asked for it exclusively.</summary>
     LockShared,
-    /// <summary>Releases an exclusive hold, where somebody may try to acquire.</summary>
+    /// <summary>Acquires shared, when it can, whoever has asked for it.</summary>
+    LockRecursive,
+    /// <summary>Asks to acquire exclusively, and waits from here on.</summary>
+    Ask,
+    /// <summary>Releases an exclusive hold; a step of its own where somebody may try to acquire.</summary>
     Unlock,
-    /// <summary>Releases a shared hold, where somebody may try to acquire.</summary>
+    /// <summary>Releases a shared hold; a step of its own where somebody may try to acquire.</summary>
     UnlockShared,
     /// <summary>Acquires exclusively or finds that it cannot.</summary>
     Try,
@@ -19,13 +26,30 @@ public enum StepKind : byte
     TryShared,
     /// <summary>Completes once.</summary>
     Complete,
+    /// <summary>Completes for all, from now on.</summary>
+    CompleteAll,
+    /// <summary>Takes back what was completed.</summary>
+    Reset,
+    /// <summary>Looks whether a wait would go through.</summary>
+    Look,
     /// <summary>Takes one completion, when there is one.</summary>
     Wait,
-    /// <summary>Reads memory, within a step.</summary>
+    /// <summary>Takes one completion, or finds that time is up first.</summary>
+    WaitFor,
+    /// <summary>Reads memory.</summary>
     Read,
-    /// <summary>Writes memory, within a step.</summary>
+    /// <summary>Adds to memory, in an order that makes no difference to others who add.</summary>
+    Add,
+    /// <summary>Takes from memory what others have added, in an order that makes no difference to others who take.</summary>
+    Take,
+    /// <summary>Writes memory.</summary>
     Write,
 }
+
+/// <summary>The state of an object, by the rule of locks or by that of completions (DESIGN R2: there is no other).</summary>
+/// <param name="Lock">If it is a lock.</param>
+/// <param name="Completion">If it is a completion.</param>
+public readonly record struct ObjectState(LockState Lock, CompletionState Completion);
 
 /// <summary>A step: what is done to which object. A step goes on until the task is about to do the next.</summary>
 /// <param name="Kind">What.</param>
@@ -33,57 +57,84 @@ public enum StepKind : byte
 public readonly record struct Step(StepKind Kind, int Object)
 {
     // By kind: with which kinds, done to the same object by another task, the order makes a difference.
-    private static readonly ushort[] Conflicting = MakeTable();
+    private static readonly uint[] Conflicting = MakeTable();
 
     /// <summary>Whether it makes a difference which of two steps of different tasks comes first.</summary>
     /// <param name="other">The other step.</param>
     public bool ConflictsWith(in Step other) => Object == other.Object && (Conflicting[(int)Kind] >> (int)other.Kind & 1) != 0;
 
     /// <summary>Whether the step may have to wait until it can be done.</summary>
-    public bool MayWait => Kind is StepKind.Lock or StepKind.LockShared or StepKind.Wait;
+    public bool MayWait => Kind is StepKind.Lock or StepKind.LockShared or StepKind.LockRecursive or StepKind.Wait;
 
     /// <summary>Whether the step can be done.</summary>
-    /// <param name="state">State of its object: -1 held exclusively, 0 free, else the number of shared holds or completions.</param>
-    public bool IsPossible(int state) => Kind switch
+    /// <param name="state">State of its object.</param>
+    public bool IsPossible(in ObjectState state) => Kind switch
     {
-        StepKind.Lock => state == 0,
-        StepKind.LockShared => state >= 0,
-        StepKind.Wait => state > 0,
+        StepKind.Lock => state.Lock.MayGrant(LockMode.Write),
+        StepKind.LockShared => state.Lock.MayGrant(LockMode.Read),
+        StepKind.LockRecursive => state.Lock.MayGrant(LockMode.RecursiveRead),
+        StepKind.Wait => state.Completion.MayPass,
         _ => true,
     };
 
     /// <summary>What the step makes of the state of its object.</summary>
     /// <param name="state">The state before.</param>
-    public int Apply(int state) => Kind switch
+    public ObjectState Apply(in ObjectState state) => Kind switch
     {
-        StepKind.Lock => -1,
-        StepKind.Unlock => 0,
-        StepKind.LockShared or StepKind.Complete => state + 1,
-        StepKind.UnlockShared or StepKind.Wait => state - 1,
-        StepKind.Try => state == 0 ? -1 : state,
-        StepKind.TryShared => state >= 0 ? state + 1 : state,
+        // Where one must ask, whoever is granted it has asked.
+        StepKind.Lock => state with { Lock = state.Lock.Granted(LockMode.Write, hasAsked: state.Lock.Askers > 0) },
+        StepKind.LockShared or StepKind.LockRecursive => state with { Lock = state.Lock.Granted(LockMode.Read) },
+        StepKind.Ask => state with { Lock = state.Lock.Asked() },
+        StepKind.Unlock => state with { Lock = state.Lock.Released(LockMode.Write) },
+        StepKind.UnlockShared => state with { Lock = state.Lock.Released(LockMode.Read) },
+        StepKind.Try => Succeeds(state) ? state with { Lock = state.Lock.Granted(LockMode.Write) } : state,
+        StepKind.TryShared => Succeeds(state) ? state with { Lock = state.Lock.Granted(LockMode.Read) } : state,
+        StepKind.Complete => state with { Completion = state.Completion.Completed() },
+        StepKind.CompleteAll => state with { Completion = CompletionState.All },
+        StepKind.Reset => state with { Completion = CompletionState.None },
+        StepKind.Wait or StepKind.WaitFor => state.Completion.MayPass ? state with { Completion = state.Completion.Passed() } : state,
         _ => state,
     };
 
-    private static ushort[] MakeTable()
+    /// <summary>For what may fail: whether it succeeds.</summary>
+    /// <param name="state">State of its object.</param>
+    public bool Succeeds(in ObjectState state) => Kind switch
     {
-        ushort[] table = new ushort[11];
-        Conflict(StepKind.Lock, StepKind.Lock, StepKind.LockShared, StepKind.Unlock, StepKind.UnlockShared, StepKind.Try, StepKind.TryShared);
-        Conflict(StepKind.LockShared, StepKind.Unlock, StepKind.Try);
+        StepKind.Try => state.Lock.MayTry(LockMode.Write),
+        StepKind.TryShared => state.Lock.MayTry(LockMode.Read),
+        StepKind.WaitFor or StepKind.Look => state.Completion.MayPass,
+        _ => true,
+    };
+
+    private static uint[] MakeTable()
+    {
+        uint[] table = new uint[(int)StepKind.Write + 1];
+        Conflict(StepKind.Lock, StepKind.Lock, StepKind.LockShared, StepKind.LockRecursive, StepKind.Unlock, StepKind.UnlockShared, StepKind.Try, StepKind.TryShared);
+        Conflict(StepKind.LockShared, StepKind.Ask, StepKind.Unlock, StepKind.Try);
+        Conflict(StepKind.LockRecursive, StepKind.Unlock, StepKind.Try);
+        Conflict(StepKind.Ask, StepKind.Try, StepKind.TryShared);
         Conflict(StepKind.Unlock, StepKind.Try, StepKind.TryShared);
         Conflict(StepKind.UnlockShared, StepKind.Try);
         Conflict(StepKind.Try, StepKind.Try, StepKind.TryShared);
-        Conflict(StepKind.Complete, StepKind.Wait);
-        Conflict(StepKind.Wait, StepKind.Wait);
-        Conflict(StepKind.Write, StepKind.Read, StepKind.Write);
+        Conflict(StepKind.Complete, StepKind.Reset, StepKind.Look, StepKind.Wait, StepKind.WaitFor);
+        Conflict(StepKind.CompleteAll, StepKind.Reset, StepKind.Look, StepKind.Wait, StepKind.WaitFor);
+        Conflict(StepKind.Reset, StepKind.Look, StepKind.Wait, StepKind.WaitFor);
+        Conflict(StepKind.Look, StepKind.Wait, StepKind.WaitFor);
+        // A file that is deleted is looked at by name too (ActiveReferences: deleting is a try, entering a shared one).
+        Conflict(StepKind.Look, StepKind.Try);
+        Conflict(StepKind.Wait, StepKind.Wait, StepKind.WaitFor);
+        Conflict(StepKind.WaitFor, StepKind.WaitFor);
+        Conflict(StepKind.Add, StepKind.Read, StepKind.Take);
+        Conflict(StepKind.Take, StepKind.Read);
+        Conflict(StepKind.Write, StepKind.Read, StepKind.Add, StepKind.Take, StepKind.Write);
         return table;
 
         void Conflict(StepKind one, params ReadOnlySpan<StepKind> others)
         {
             foreach (StepKind other in others)
             {
-                table[(int)one] |= (ushort)(1 << (int)other);
-                table[(int)other] |= (ushort)(1 << (int)one);
+                table[(int)one] |= 1U << (int)other;
+                table[(int)other] |= 1U << (int)one;
             }
         }
     }

@@ -31,7 +31,8 @@ internal sealed class StepOrder
     // By depth and task: the last step of the task that the step at the depth follows from, counted from 1.
     private int[] _clock;
 
-    // By depth and task: what memory the step of the task touched there, or touches there while it sleeps; null if none.
+    // By depth and task: what the step of the task did there beside its point, or does there while it sleeps: what memory it
+    // touched, what it completed, and what it released if that may be tried; null if nothing.
     private Step[]?[] _footprints;
 
     // By task: the depth of its last step; and the same as _clock for what it knows now.
@@ -52,6 +53,9 @@ internal sealed class StepOrder
 
     // Depths of the steps that are to come after the later of two racing steps, as the earlier is.
     private readonly List<int> _postponed = [];
+
+    // Who has an object after what remains, or has asked for it: how, and the depth of the step.
+    private readonly List<(StepKind Kind, int Depth)> _open = [];
 
     internal StepOrder(int tasks)
     {
@@ -112,23 +116,33 @@ internal sealed class StepOrder
         JoinWhatMeets(known, task, _step[depth]);
         foreach (Step access in program.Accessed)
             JoinWhatMeets(known, task, access);
+        foreach (Step release in program.ReleasesMayBeTried ? program.Released : [])
+            JoinWhatMeets(known, task, release);
         known[task] = depth + 1;
         known.CopyTo(Clock(depth));
         Log(depth, program);
     }
 
-    /// <summary>Whether the memory that two tasks touch at a depth makes a difference to their order.</summary>
-    internal bool Meet(int depth, int one, int other)
+    /// <summary>Whether the order of two tasks' steps at a depth makes a difference, whatever part of them it is.</summary>
+    /// <param name="depth">The depth.</param>
+    /// <param name="sleeper">The task whose step was done elsewhere.</param>
+    /// <param name="point">What that step does first.</param>
+    /// <param name="done">The task whose step is done here.</param>
+    internal bool Meet(int depth, int sleeper, in Step point, int done)
     {
-        if (FootprintAt(depth, one) is not { } mine || FootprintAt(depth, other) is not { } theirs)
-            return false;
-        foreach (Step a in mine)
+        if (point.ConflictsWith(_step[depth]))
+            return true;
+        Step[] mine = FootprintAt(depth, sleeper) ?? [];
+        Step[] theirs = FootprintAt(depth, done) ?? [];
+        return Conflict(point, theirs) || Conflict(_step[depth], mine) || Array.Exists(mine, part => Conflict(part, theirs));
+    }
+
+    private static bool Conflict(in Step one, ReadOnlySpan<Step> others)
+    {
+        foreach (Step other in others)
         {
-            foreach (Step b in theirs)
-            {
-                if (a.ConflictsWith(b))
-                    return true;
-            }
+            if (one.ConflictsWith(other))
+                return true;
         }
         return false;
     }
@@ -199,7 +213,7 @@ internal sealed class StepOrder
         for (int i = _met.Count - 1; i >= 0; i--)
         {
             int early = _met[i];
-            if (reach[_task[early]] > early || !CanComeBefore(early, depth, task, point, known))
+            if (reach[_task[early]] > early || !CanComeBefore(early, depth, point, known))
                 continue;
             races.Reverse(early, Initials(early, depth, end, task, point, accessed, known, races), task);
             Join(reach, Clock(early));
@@ -225,39 +239,97 @@ internal sealed class StepOrder
     }
 
     // Whether a step could be done before one that was done before it. A release, a completion or whatever else made the step
-    // possible does not race with it. Several readers keep a writer out together: it comes before all of them, or not at all.
-    private bool CanComeBefore(int early, int late, int task, in Step point, ReadOnlySpan<int> known)
+    // possible does not race with it. What keeps the step out must come later too, but only that: who has the object, or has
+    // asked for it, and does not give it back in what remains. Who came and went stays in front (the least fixed point).
+    private bool CanComeBefore(int early, int late, in Step point, ReadOnlySpan<int> known)
     {
         _postponed.Clear();
         _postponed.Add(early);
-        if (!point.MayWait || point.Object >= _counts.Length || (point.Kind == StepKind.Lock && !_isShared[point.Object] && _step[early] == point)
-            || point.IsPossible(StateWithoutPostponed(early, late, point.Object)))
+        if (!point.MayWait || point.Object >= _counts.Length || (point.Kind == StepKind.Lock && !_isShared[point.Object] && _step[early] == point))
             return true;
-        if (point.Kind != StepKind.Lock)
-            return false;
-        Access[] accesses = _accesses[point.Object];
-        for (int i = 0; i < _counts[point.Object]; i++)
+        while (true)
         {
-            (Step access, int depth) = accesses[i];
-            if (depth > early && depth < late && access.Kind is StepKind.LockShared or StepKind.TryShared && _task[depth] != task && (known.IsEmpty || known[_task[depth]] <= depth))
+            if (point.IsPossible(StateWithoutPostponed(late, point.Object)))
+                return true;
+            int postponed = _postponed.Count;
+            foreach ((StepKind kind, int depth) in _open)
+            {
+                if (!KeepsOut(kind, point.Kind) || (kind == StepKind.Reset && depth < early))
+                    continue;
+                if (depth < early || (!known.IsEmpty && known[_task[depth]] > depth))
+                    return false;
                 _postponed.Add(depth);
+            }
+            if (_postponed.Count == postponed)
+                return false;
         }
-        return _postponed.Count > 1 && point.IsPossible(StateWithoutPostponed(early, late, point.Object));
     }
 
-    private int StateWithoutPostponed(int early, int late, int target)
+    // Only an asker keeps readers out whom holders would let in; nobody keeps out a writer by asking. Resets commute, so that
+    // several keep out a wait together, as readers do a writer.
+    private static bool KeepsOut(StepKind open, StepKind kind) => open switch
+    {
+        StepKind.Ask => kind == StepKind.LockShared,
+        StepKind.LockShared => kind == StepKind.Lock,
+        StepKind.Reset => kind == StepKind.Wait,
+        _ => true,
+    };
+
+    // The state of an object after what remains; and who has it then, or has asked for it.
+    private ObjectState StateWithoutPostponed(int late, int target)
     {
         Access[] accesses = _accesses[target];
-        int state = 0;
+        ObjectState state = default;
+        _open.Clear();
         for (int i = 0; i < _counts[target]; i++)
         {
             (Step access, int depth) = accesses[i];
             if (depth >= late)
                 break;
-            if (depth < early || !IsPostponed(depth))
-                state = access.Apply(state);
+            if (IsPostponed(depth))
+                continue;
+            KeepOpen(access, depth, access.Succeeds(state));
+            state = access.Apply(state);
         }
         return state;
+    }
+
+    private void KeepOpen(in Step access, int depth, bool succeeds)
+    {
+        switch (access.Kind)
+        {
+            case StepKind.Lock:
+                Close(StepKind.Ask, depth);
+                _open.Add((StepKind.Lock, depth));
+                break;
+            case StepKind.LockShared or StepKind.LockRecursive:
+            case StepKind.TryShared when succeeds:
+                _open.Add((StepKind.LockShared, depth));
+                break;
+            case StepKind.Try when succeeds:
+                _open.Add((StepKind.Lock, depth));
+                break;
+            case StepKind.Ask or StepKind.Reset:
+                _open.Add((access.Kind, depth));
+                break;
+            case StepKind.Unlock:
+                Close(StepKind.Lock, depth);
+                break;
+            case StepKind.UnlockShared:
+                Close(StepKind.LockShared, depth);
+                break;
+        }
+    }
+
+    private void Close(StepKind kind, int depth)
+    {
+        for (int i = _open.Count - 1; i >= 0; i--)
+        {
+            if (_open[i].Kind != kind || _task[_open[i].Depth] != _task[depth])
+                continue;
+            _open.RemoveAt(i);
+            return;
+        }
     }
 
     // Whether a step follows from one that is to come later.
@@ -266,6 +338,7 @@ internal sealed class StepOrder
         ReadOnlySpan<int> clock = Clock(depth);
         foreach (int postponed in _postponed)
         {
+            // Counted from 1, so that a step follows from itself.
             if (clock[_task[postponed]] > postponed)
                 return true;
         }

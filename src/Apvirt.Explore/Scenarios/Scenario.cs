@@ -1,5 +1,6 @@
 using System.Text;
 using Apvirt.Ap.Profiles;
+using Apvirt.Explore.Programs;
 using Apvirt.Host.Traces;
 using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
@@ -25,6 +26,9 @@ public sealed record Scenario(
     /// <summary>Name of a historical design that is explored instead of the driver; it brings its own callers. Null for the driver.</summary>
     public string? Design { get; init; }
 
+    /// <summary>A program of locks that is explored instead of the driver. Null for the driver.</summary>
+    public ProgramText? Program { get; init; }
+
     /// <summary>Reads a scenario.</summary>
     /// <param name="file">Name of the file, for errors.</param>
     /// <param name="text">The file.</param>
@@ -44,6 +48,9 @@ public sealed record Scenario(
             string? machine = null;
             string? finding = null;
             string? design = null;
+            YamlNode? program = null;
+            YamlNode? callers = null;
+            bool hasQueues = true;
             List<string> setUp = [];
             List<ScenarioTask> tasks = [];
             List<string> beliefs = [];
@@ -59,6 +66,17 @@ public sealed record Scenario(
                         break;
                     case "design":
                         design = Text(file, value);
+                        break;
+                    case "program":
+                        program = value;
+                        break;
+                    case "queueing":
+                        hasQueues = Text(file, value) switch
+                        {
+                            "true" => true,
+                            "false" => false,
+                            _ => throw At(file, value, "expected true or false"),
+                        };
                         break;
                     case "profile":
                         string name = Text(file, value);
@@ -80,13 +98,21 @@ public sealed record Scenario(
                         setUp.AddRange(Operations(file, value));
                         break;
                     case "tasks":
-                        foreach ((YamlNode task, YamlNode operations) in (value as YamlMappingNode ?? throw At(file, value, "expected a mapping from callers to what they do")).Children)
-                            tasks.Add(new ScenarioTask(Text(file, task), Operations(file, operations)));
+                        callers = value;
                         break;
                     case var other:
-                        return $"{file}:{key.Start.Line}:{key.Start.Column}: \"{other}\" is not known; expected about, profile, finding, design, machine, setup, tasks or beliefs";
+                        return $"{file}:{key.Start.Line}:{key.Start.Column}: \"{other}\" is not known; expected about, profile, finding, design, program, queueing, machine, setup, tasks or beliefs";
                 }
             }
+            if (program is not null)
+            {
+                if (machine is not null || design is not null || setUp.Count + beliefs.Count > 0)
+                    return $"{file}:1:1: a program brings all that there is; expected \"program\" without machine, design, setup and beliefs";
+                scenario = new Scenario(about, profile, "", [], [], [], finding) { Program = ReadProgram(file, program, callers, hasQueues) };
+                return null;
+            }
+            foreach ((YamlNode task, YamlNode operations) in (callers as YamlMappingNode ?? (callers is null ? [] : throw At(file, callers, "expected a mapping from callers to what they do"))).Children)
+                tasks.Add(new ScenarioTask(Text(file, task), Operations(file, operations)));
             if (design is not null)
             {
                 if (machine is not null || setUp.Count + tasks.Count + beliefs.Count > 0)
@@ -106,6 +132,29 @@ public sealed record Scenario(
             string message = problem.InnerException?.Message ?? problem.Message;
             return message.StartsWith(file, StringComparison.Ordinal) ? message : $"{file}:{problem.Start.Line}:{problem.Start.Column}: {message}";
         }
+    }
+
+    // The tasks stand in the program, or beside it.
+    private static ProgramText ReadProgram(string file, YamlNode program, YamlNode? callers, bool hasQueues)
+    {
+        YamlNode tasks = callers ?? program;
+        if (program is YamlMappingNode { Children.Count: > 0 } parts)
+        {
+            foreach ((YamlNode key, YamlNode value) in parts.Children)
+            {
+                if (Text(file, key) == "queueing")
+                    hasQueues = Text(file, value) == "true" || (Text(file, value) == "false" ? false : throw At(file, value, "expected true or false"));
+            }
+            tasks = parts.Children.FirstOrDefault(part => Text(file, part.Key) == "tasks").Value ?? callers ?? program;
+        }
+        ProgramText text = new() { HasQueues = hasQueues };
+        foreach ((YamlNode name, YamlNode code) in (tasks as YamlMappingNode ?? throw At(file, tasks, "expected a mapping from tasks to lists of instructions, as in {T1: [lock a, unlock a]}")).Children)
+        {
+            IList<YamlNode> instructions = (code as YamlSequenceNode ?? throw At(file, code, "expected a list of instructions, as in [lock a, unlock a]")).Children;
+            if (text.Add(Text(file, name), [.. instructions.Select(instruction => Text(file, instruction))], out int wrong) is { } error)
+                throw At(file, instructions[wrong], error);
+        }
+        return text.Tasks.Count is > 0 and <= 64 ? text : throw At(file, tasks, $"a program has from 1 to 64 tasks, not {text.Tasks.Count}");
     }
 
     private static List<string> Operations(string file, YamlNode node)

@@ -35,6 +35,28 @@ public sealed record ScenarioResult(ExploreResult Result, int Outcomes, IReadOnl
     /// </summary>
     public bool AreAnswersCompared { get; init; }
 
+    /// <summary>The fields, completions and spin locks before which there had to be points, since others come in there.</summary>
+    public IReadOnlyList<string> Points { get; init; } = [];
+
+    /// <summary>This, and what an earlier search of the same scenario found, which had fewer points.</summary>
+    internal ScenarioResult With(ScenarioResult earlier)
+    {
+        HashSet<string> outcomes = [.. OutcomeTexts, .. earlier.OutcomeTexts];
+        ScenarioViolation[] violations =
+        [
+            .. Violations,
+            .. earlier.Violations.Where(violation => !Violations.Any(known => known.Rule == violation.Rule && known.Summary == violation.Summary)),
+        ];
+        bool isViolated = Result.Verdict == Verdict.Exhausted && Array.Exists(violations, violation => violation.Finding is null);
+        return this with
+        {
+            Result = isViolated ? Result with { Verdict = Verdict.Violation } : Result,
+            OutcomeTexts = outcomes,
+            Outcomes = outcomes.Count,
+            Violations = [.. violations.OrderBy(violation => violation.Finding is not null).ThenBy(violation => violation.Rule, StringComparer.Ordinal).ThenBy(violation => violation.Summary, StringComparer.Ordinal)],
+        };
+    }
+
     /// <summary>What no finding predicts.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public IEnumerable<ScenarioViolation> Unpredicted => Violations.Where(violation => violation.Finding is null);

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Apvirt.Explore.Engine;
+using Apvirt.Kernel.Runtime;
 
 namespace Apvirt.Explore.Scenarios;
 
@@ -18,8 +19,8 @@ public sealed class ScenarioSearch(Scenario scenario)
     public Action<ExploreProgress>? Progress { get; set; }
 
     /// <summary>
-    /// Explores. If a field turns out to be accessed with nothing to order the accesses, it explores again with points before
-    /// those accesses, so that others come in between them.
+    /// Explores. Where it turns out that points are missing (<see cref="PointNeeds"/>), it explores again with these too, until
+    /// none are. What any of the searches found stays found.
     /// </summary>
     /// <param name="options">How and how far.</param>
     public ScenarioResult Run(ExploreOptions options)
@@ -28,35 +29,47 @@ public sealed class ScenarioSearch(Scenario scenario)
         if (options.HasPointsEverywhere)
             return Run(options, explained, Schedule.Everywhere, out _);
         long begin = Stopwatch.GetTimestamp();
-        ScenarioResult result = Run(options, explained, points: null, out string[] racy);
-        TimeSpan left = options.TimeMax == Timeout.InfiniteTimeSpan ? options.TimeMax : options.TimeMax - Stopwatch.GetElapsedTime(begin);
-        return racy.Length == 0 || result.Result.Verdict == Verdict.BoundReached || (left != Timeout.InfiniteTimeSpan && left <= TimeSpan.Zero)
-            ? result
-            : Run(options with { TimeMax = left }, explained, racy, out _);
+        SortedSet<string> points = new(StringComparer.Ordinal);
+        ScenarioResult? found = null;
+        while (true)
+        {
+            TimeSpan left = options.TimeMax == Timeout.InfiniteTimeSpan ? options.TimeMax : options.TimeMax - Stopwatch.GetElapsedTime(begin);
+            if (found is not null && left != Timeout.InfiniteTimeSpan && left <= TimeSpan.Zero)
+                return found with { Result = found.Result with { Verdict = Verdict.BoundReached } };
+            ScenarioResult result = Run(options with { TimeMax = left }, explained, points.Count == 0 ? null : [.. points], out string[] needed);
+            found = found is null ? result : result.With(found);
+            int before = points.Count;
+            points.UnionWith(needed);
+            if (!options.AddsPoints && points.Count > 0)
+                return found with { Points = [.. points], Result = found.Result with { Verdict = Verdict.BoundReached } };
+            if (points.Count == before || result.Result.Verdict == Verdict.BoundReached)
+                return found with { Points = [.. points] };
+        }
     }
 
-    private ScenarioResult Run(ExploreOptions options, HashSet<string>? explained, IReadOnlyList<string>? points, out string[] racy)
+    private ScenarioResult Run(ExploreOptions options, HashSet<string>? explained, IReadOnlyList<string>? points, out string[] needed)
     {
         List<ScenarioWorker> workers = [];
-        FieldNumbers fields = new();
+        ObjectNumbers numbers = new();
+        TaskNumbers tasks = new(KernelExplored.TasksMax);
         Search search = new(options, () =>
         {
-            ScenarioWorker worker = new(scenario, explained, points, fields);
+            ScenarioWorker worker = new(scenario, explained, points, numbers, tasks);
             workers.Add(worker);
             return new SearchWorker(worker.Program, worker.Look);
         }) { Progress = Progress };
         ExploreResult result = search.Run();
         foreach (ScenarioWorker worker in workers)
             worker.Dispose();
-        racy = [.. workers.SelectMany(worker => worker.Program.RacyFields).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
+        needed = [.. workers.SelectMany(worker => worker.Program.NeedsPointsAt).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
         HashSet<string> outcomes = new(workers.SelectMany(worker => worker.Outcomes), StringComparer.Ordinal);
         string[][] circles = [.. workers.SelectMany(worker => worker.Circles.Values)];
-        Dictionary<(string, string), ScenarioViolation> violations = [];
+        Dictionary<(string, string, string?), ScenarioViolation> violations = [];
         foreach (ScenarioViolation violation in workers.SelectMany(worker => worker.Violations.Values))
         {
-            if (!violations.TryGetValue((violation.Rule, violation.Summary), out ScenarioViolation? known))
+            if (!violations.TryGetValue((violation.Rule, violation.Summary, violation.Finding), out ScenarioViolation? known))
                 known = violation with { Count = 0 };
-            violations[(violation.Rule, violation.Summary)] = known with
+            violations[(violation.Rule, violation.Summary, violation.Finding)] = known with
             {
                 Count = known.Count + violation.Count,
                 Schedule = violation.Schedule.IsSimplerThan(known.Schedule) ? violation.Schedule : known.Schedule,
@@ -73,6 +86,30 @@ public sealed class ScenarioSearch(Scenario scenario)
         if (result.Verdict == Verdict.Exhausted && Array.Exists(sorted, violation => violation.Finding is null))
             result = result with { Verdict = Verdict.Violation };
         return new ScenarioResult(result, outcomes.Count, sorted) { OutcomeTexts = outcomes, AreAnswersCompared = explained is not null };
+    }
+
+    /// <summary>Whether both searches have come to their end, so that they must agree.</summary>
+    /// <param name="one">What one found.</param>
+    /// <param name="other">What the other found.</param>
+    public static bool AreComparable(ScenarioResult one, ScenarioResult other) =>
+        one.Result.Verdict != Verdict.BoundReached && other.Result.Verdict != Verdict.BoundReached;
+
+    /// <summary>Where two searches differ that must agree.</summary>
+    /// <param name="one">What one found.</param>
+    /// <param name="other">What the other found.</param>
+    /// <returns>What differs, in a sentence; null if nothing does, or one was cut.</returns>
+    public static string? Compare(ScenarioResult one, ScenarioResult other)
+    {
+        if (one.Result.Hole is { } hole || (hole = other.Result.Hole) is not null)
+            return $"one key stands for two states, so something is shared that does not announce itself; the schedules are {hole}";
+        if (!AreComparable(one, other))
+            return null;
+        string[] missing = [.. other.OutcomeTexts.Except(one.OutcomeTexts, StringComparer.Ordinal)];
+        string[] more = [.. one.OutcomeTexts.Except(other.OutcomeTexts, StringComparer.Ordinal)];
+        return missing.Length + more.Length > 0 ? $"the searches differ: one has {one.Outcomes} outcomes and lacks {missing.Length}, the other has {other.Outcomes} and lacks {more.Length}"
+            : one.Result.Executions != other.Result.Executions ? $"the searches differ: {one.Result.Executions} traces and {other.Result.Executions}"
+            : one.Result.DepthReached != other.Result.DepthReached ? $"the searches differ: {one.Result.DepthReached} steps at most and {other.Result.DepthReached}"
+            : null;
     }
 
     /// <summary>Does the steps of a schedule again.</summary>
@@ -95,10 +132,10 @@ public sealed class ScenarioSearch(Scenario scenario)
             using ScenarioWorker worker = new(scenario, explained, violation.Schedule.Points);
             Search search = new(
                 new ExploreOptions { Strategy = Strategy.Naive, PreemptionsMax = preemptions, ExecutionsMax = SimplifyExecutions },
-                () => new SearchWorker(worker.Program, execution => worker.Look(execution) && !worker.Violations.ContainsKey((violation.Rule, violation.Summary))));
+                () => new SearchWorker(worker.Program, execution => worker.Look(execution) && !worker.Violations.ContainsKey((violation.Rule, violation.Summary, violation.Finding))));
             if (search.Run().Verdict != Verdict.Violation)
                 continue;
-            Schedule found = worker.Violations[(violation.Rule, violation.Summary)].Schedule;
+            Schedule found = worker.Violations[(violation.Rule, violation.Summary, violation.Finding)].Schedule;
             return found.IsSimplerThan(violation.Schedule) ? found : violation.Schedule;
         }
         return violation.Schedule;

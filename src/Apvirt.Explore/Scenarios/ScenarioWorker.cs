@@ -26,7 +26,7 @@ internal sealed class ScenarioWorker : IDisposable
     private readonly TraceLine[] _setUp;
     private readonly TraceLine[][] _operations;
     private readonly KernelChecks _checks = new(LockOrder.Declared);
-    private readonly Dictionary<(string Rule, string Summary), ScenarioViolation> _violations = [];
+    private readonly Dictionary<(string Rule, string Summary, string? Finding), ScenarioViolation> _violations = [];
     private readonly HashSet<string> _outcomes = new(StringComparer.Ordinal);
     private readonly string[][] _answers;
     private readonly int[] _at;
@@ -39,8 +39,9 @@ internal sealed class ScenarioWorker : IDisposable
     /// <param name="scenario">The scenario.</param>
     /// <param name="explained">The outcomes that some order of the operations has; null if that is not looked at.</param>
     /// <param name="points">As <see cref="Schedule.Points"/>.</param>
-    /// <param name="fields">Numbers of fields, for all threads of a search.</param>
-    internal ScenarioWorker(Scenario scenario, HashSet<string>? explained, IReadOnlyList<string>? points = null, FieldNumbers? fields = null)
+    /// <param name="numbers">Numbers of what steps are about, for all threads of a search.</param>
+    /// <param name="tasks">Numbers of tasks, for all threads of a search.</param>
+    internal ScenarioWorker(Scenario scenario, HashSet<string>? explained, IReadOnlyList<string>? points = null, ObjectNumbers? numbers = null, TaskNumbers? tasks = null)
     {
         _points = points;
         _threads = points is null ? null : new TaskThreads(KernelExplored.TasksMax);
@@ -54,17 +55,19 @@ internal sealed class ScenarioWorker : IDisposable
         _operations = [.. scenario.Tasks.Select(task => task.Operations.Select(OperationRunner.Parse).ToArray())];
         _answers = [.. _operations.Select(operations => new string[operations.Length])];
         _at = new int[_operations.Length];
-        Program = new KernelExplored(() => new ExplorationRuntime { Checks = _checks, Carrier = _threads, PointsAt = pointsAt }, Begin)
+        Program = new KernelExplored(given => new ExplorationRuntime { Checks = _checks, Carrier = _threads, PointsAt = pointsAt, Numbers = given }, Begin)
         {
             Carrier = _threads,
-            Fields = fields ?? new FieldNumbers(),
+            Numbers = numbers ?? new ObjectNumbers(),
+            Tasks = tasks ?? new TaskNumbers(KernelExplored.TasksMax),
+            Answers = () => string.Join('\n', _answers.SelectMany(answers => answers)),
             HasPictures = _operations.Any(operations => Array.Exists(operations, operation => operation.IsPicture)),
         };
     }
 
     internal KernelExplored Program { get; }
 
-    internal IReadOnlyDictionary<(string Rule, string Summary), ScenarioViolation> Violations => _violations;
+    internal IReadOnlyDictionary<(string Rule, string Summary, string? Finding), ScenarioViolation> Violations => _violations;
 
     internal IReadOnlySet<string> Outcomes => _outcomes;
 
@@ -186,6 +189,7 @@ internal sealed class ScenarioWorker : IDisposable
         {
             int own = i;
             _at[own] = 0;
+            Array.Fill(_answers[own], "");
             runtime.Spawn(_scenario.Tasks[own].Name, task => RunAsync(task, own));
         }
     }
@@ -204,7 +208,9 @@ internal sealed class ScenarioWorker : IDisposable
             long? writes = _operations[own][i].ChangesNothingOnError ? _host.Checks!.Writes : null;
             (_answers[own][i], Errno error) = await OperationRunner.RunAsync(_host, task, _operations[own][i]);
             // Alone it can be told who has written what.
+            task.Runtime.BeginLooking();
             _host.Checks!.Returned(task, error, others == Program.StepsOfOthers(task) ? writes : null);
+            task.Runtime.EndLooking();
         }
     }
 
@@ -274,7 +280,7 @@ internal sealed class ScenarioWorker : IDisposable
 
     private void Add(string rule, string summary, string? finding, Func<Schedule> makeSchedule, Kernel.Validation.LockReport? locks)
     {
-        (string, string) key = (rule, summary);
+        (string, string, string?) key = (rule, summary, finding);
         Schedule schedule = makeSchedule();
         if (!_violations.TryGetValue(key, out ScenarioViolation? known))
             _violations[key] = new ScenarioViolation(rule, summary, finding, schedule, 1) { Locks = locks };
@@ -287,17 +293,20 @@ internal sealed class ScenarioWorker : IDisposable
 
     private ScheduleStep Describe(int task, Step step)
     {
-        string name = Program.Runtime.Tasks[task].Task.Name;
+        string name = Program.Runtime.TaskOf(task).Task.Name;
         if (step.Kind == StepKind.Local)
         {
-            string[] does = Program.DoesFirst(step).Split(' ', 2);
+            string[] does = Program.NameOf(step).Split(' ', 2);
             return new ScheduleStep(name, does[0], does.Length > 1 ? does[1] : "");
         }
         LockClass? target = Program.ClassOf(step.Object);
         bool isFile = target?.Kind == LockKind.ActiveReference;
+        if (target is null && step.Kind is StepKind.Wait or StepKind.WaitFor)
+            return new ScheduleStep(name, "waits for", Program.NameOf(step));
         string action = target is null ? "goes on" : step.Kind switch
         {
-            StepKind.LockShared => "acquires shared",
+            StepKind.Ask => "asks for",
+            StepKind.LockShared or StepKind.LockRecursive => "acquires shared",
             StepKind.TryShared => isFile ? "enters" : "tries shared",
             StepKind.Try => isFile ? "deletes" : "tries",
             StepKind.Unlock => "releases",

@@ -31,7 +31,7 @@ public static class Beliefs
                 {
                     Ap.Architecture.ApMask without = mdev.LinkedDomains(apid) & ~mdev.Shadow.Aqm;
                     if (!without.IsEmpty)
-                        context.Report($"queue {Ap.Architecture.Apqn.Of(apid, without.ToList()[0])} is linked to {mdev.Name} and its domain is not in the shadow", finding: null);
+                        context.ReportUnpredicted($"queue {Ap.Architecture.Apqn.Of(apid, without.ToList()[0])} is linked to {mdev.Name} and its domain is not in the shadow");
                 }
             }
         }

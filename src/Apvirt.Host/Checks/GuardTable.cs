@@ -18,7 +18,11 @@ public static class GuardTable
     public static IReadOnlyList<GuardRule> All { get; } =
         [.. VfioApGuards.All, .. KvmGuards.All, .. VfioGuards.All, .. ZpciGuards.All, .. ForwardingGuards.All, .. GvtGuards.All, .. ApGuards.All, .. DeviceGuards.All];
 
-    private static readonly FrozenDictionary<GuardRule, int> Bits = All.Select((rule, i) => (rule, i)).ToFrozenDictionary(p => p.rule, p => p.i);
+    private const int BitsMax = 64;
+
+    private static readonly FrozenDictionary<GuardRule, int> Bits = All.Count <= BitsMax
+        ? All.Select((rule, i) => (rule, i)).ToFrozenDictionary(p => p.rule, p => p.i)
+        : throw new InvalidOperationException($"{All.Count} rules do not fit into {BitsMax} bits; sets of rules need another form");
 
     private static readonly FrozenDictionary<string, ulong> BitsByField = All.GroupBy(rule => rule.Field, StringComparer.Ordinal)
         .ToFrozenDictionary(rules => rules.Key, rules => 1UL << Bits[rules.First()], StringComparer.Ordinal);

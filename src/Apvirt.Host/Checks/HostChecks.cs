@@ -90,7 +90,7 @@ public sealed class HostChecks : ICheckPoints
     {
         task.ReturnToUser();
         if (error != Errno.Ok && writesBefore is { } before && before != Writes)
-            new InvariantContext(_host, task, "I30").Report($"an operation that ended with {error} has changed {Writes - before} guarded fields", finding: null);
+            new InvariantContext(_host, task, "I30").Report($"an operation that ended with {error} has changed {Writes - before} guarded fields");
         LookUnlocked(task);
     }
 

@@ -1,4 +1,3 @@
-using Apvirt.Ap.Profiles;
 using Apvirt.Host.Machines;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Tasks;
@@ -31,17 +30,14 @@ public readonly record struct InvariantContext(VirtualHost Host, KernelTask Task
         return !isChanging;
     }
 
-    /// <summary>Reports that the invariant does not hold.</summary>
+    /// <summary>Reports that the invariant does not hold. A deviation that was taken and breaks it predicts that.</summary>
     /// <param name="summary">What is wrong.</param>
-    /// <param name="predictedBy">The quirk that predicts it; counts if the host has it.</param>
-    public void Report(string summary, Quirk? predictedBy = null) =>
-        Report(summary, predictedBy is { } quirk && Host.Profile.Has(quirk) && Host.Profile.PredictsFindings ? quirk.Finding() : null);
+    public void Report(string summary) => Task.Checks!.Report(Task, ViolationKind.Invariant, Rule, summary);
 
-    /// <summary>Reports that the invariant does not hold.</summary>
+    /// <summary>Reports that the invariant does not hold in a way to which no known deviation leads, whatever was taken.</summary>
     /// <param name="summary">What is wrong.</param>
-    /// <param name="finding">The finding that predicts it; null if none does.</param>
-    public void Report(string summary, string? finding) =>
-        Task.Checks!.Violations.Add(new Violation(ViolationKind.Invariant, Rule, summary, Task.Name) { Finding = finding });
+    public void ReportUnpredicted(string summary) =>
+        Task.Checks!.Violations.Add(new Violation(ViolationKind.Invariant, Rule, summary, Task.Name));
 }
 
 /// <summary>One statement of invariants.md.</summary>

@@ -26,6 +26,8 @@ public static class LockingDocument
         Table(text, ["Held", "Taken", "Why"], LockOrder.Declared.Forbidden.Select(e => new[] { e.Outer, e.Inner, e.Where }));
         text.Append("## What guards each field\n\nWriting needs all; a lock in brackets only under its condition.\n\n");
         Table(text, ["Field", "To write", "To read", "Exceptions"], GuardTable.All.Select(Row));
+        text.Append("## What no lock guards\n\nEach access is atomic and announces itself.\n\n");
+        Table(text, ["Field", "Why"], FieldTable.All.Select(field => new[] { field.Field, field.Why }));
         text.Append("## Locks\n\n");
         Table(text, ["Class", "Kind", "Declared at"], learnt.Classes.Select(c => new[] { c.Name, c.Kind.ToString(), c.Site.Split(':')[0] }));
         text.Append("## Invariants that are looked at while it runs\n\n");

@@ -15,8 +15,8 @@ public static class OverlapAnswers
         new(Errno.EEXIST, (own, other) => own.Does == CallKind.Create && other.IsChange && other.Name == own.Name),
         // vfio.md §10: who comes second to a `remove` returns as if it had been done.
         new(Errno.Ok, (own, other) => own.Does == CallKind.Remove && other.Does == CallKind.Remove && other.Name == own.Name),
-        // vfio.md §10: what is being made cannot be removed yet.
-        new(Errno.EAGAIN, (own, other) => own.Does == CallKind.Remove && other.Does == CallKind.Create && other.Name == own.Name),
+        // vfio.md §10, sysfs.md §7: what is being made cannot be removed yet, and what is being removed not again.
+        new(Errno.EAGAIN, (own, other) => own.Does == CallKind.Remove && other.IsChange && other.Name == own.Name),
         // vfio.md §10: attributes come after the device and go before it.
         new(Errno.ENOENT, (own, other) => own.Does is CallKind.Attribute or CallKind.Remove && other.IsChange && own.IsOf(other.Name)),
         // vfio.md §2: who unregisters a device first takes it out of where opens look for it.

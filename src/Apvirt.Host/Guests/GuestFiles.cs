@@ -1,4 +1,7 @@
+using System.Collections.Immutable;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
@@ -11,39 +14,46 @@ namespace Apvirt.Host.Guests;
 /// that of the VM's VFIO device. As in a kernel a file lives while a call is under way on it, and a device's own file also
 /// while the VM's VFIO device knows it.
 /// </summary>
-/// <param name="name">Name of the guest.</param>
-/// <param name="machine">The VM.</param>
-internal sealed class GuestFiles(string name, VirtualMachine machine)
+internal sealed class GuestFiles
 {
-    // Guards all that follows; a leaf, not held over calls.
-    private readonly Lock _gate = new();
-    private readonly SortedDictionary<string, OpenFile> _files = new(StringComparer.Ordinal);
-    private readonly List<OpenFile> _knownToVm = [];
-    private KvmVfioDevice? _kvmDevice;
-    private bool _hasVm = true;
-    private int _vmCalls;
+    private readonly string _name;
+    private readonly VirtualMachine _machine;
+    private readonly SharedState<State> _state;
+
+    // VmCalls are calls under way on the files of the VM; the last one closes them once HasVm is false.
+    private readonly record struct State(
+        ImmutableSortedDictionary<string, OpenFile> Files, ImmutableArray<OpenFile> KnownToVm, KvmVfioDevice? KvmDevice, bool HasVm, int VmCalls);
 
     // Whoever lets go of it last closes it.
-    private sealed class OpenFile(VfioDeviceFile file)
+    private sealed class OpenFile(string name, VfioDeviceFile file)
     {
-        private int _users = 1;
+        private RefCount _users = new(1);
 
         internal VfioDeviceFile File => file;
 
-        internal void Get() => Interlocked.Increment(ref _users);
+        internal bool TryGet(KernelRuntime runtime) => _users.TryGet(runtime, this, GuestFields.FileUsers);
 
-        internal ValueTask PutAsync(KernelTask task) => Interlocked.Decrement(ref _users) == 0 ? file.CloseAsync(task) : default;
+        internal ValueTask PutAsync(KernelTask task) => _users.Put(task.Runtime, this, GuestFields.FileUsers) == 0 ? file.CloseAsync(task) : default;
+
+        public override string ToString() => name;
     }
 
-    /// <summary>Whether the process has the file of its VM, for observers.</summary>
-    internal bool HasVm => _hasVm;
+    /// <summary>Makes the files of a new process: that of the VM.</summary>
+    /// <param name="name">Name of the guest.</param>
+    /// <param name="machine">The VM.</param>
+    internal GuestFiles(string name, VirtualMachine machine)
+    {
+        _name = name;
+        _machine = machine;
+        ImmutableSortedDictionary<string, OpenFile> none = ImmutableSortedDictionary.Create<string, OpenFile>(StringComparer.Ordinal);
+        _state = new SharedState<State>(this, GuestFields.Files, new State(none, [], KvmDevice: null, HasVm: true, VmCalls: 0));
+    }
 
     /// <summary>Whether the process has the file of its VM.</summary>
-    internal bool ReadHasVm(KernelTask task)
-    {
-        Touches(task, isWrite: false);
-        return _hasVm;
-    }
+    internal bool HasVm => Read().HasVm;
+
+    /// <inheritdoc/>
+    public override string ToString() => $"files of {_name}";
 
     /// <summary>Opens a file.</summary>
     /// <param name="task">The task.</param>
@@ -52,20 +62,12 @@ internal sealed class GuestFiles(string name, VirtualMachine machine)
     /// <returns>EEXIST for a name in use, else what the open answers.</returns>
     internal async ValueTask<Errno> OpenAsync(KernelTask task, string file, Func<ValueTask<(Errno Error, VfioDeviceFile? File)>> open)
     {
-        Touches(task, isWrite: true);
-        lock (_gate)
-        {
-            if (_files.ContainsKey(file))
-                return Errno.EEXIST;
-        }
+        if (Read().Files.ContainsKey(file))
+            return Errno.EEXIST;
         (Errno error, VfioDeviceFile? opened) = await open();
         if (opened is null)
             return error;
-        Touches(task, isWrite: true);
-        bool isAdded;
-        lock (_gate)
-            isAdded = _files.TryAdd(file, new OpenFile(opened));
-        if (isAdded)
+        if (TryAdd(task, file, new OpenFile($"file {file} of {_name}", opened)))
             return Errno.Ok;
         await opened.CloseAsync(task);
         return Errno.EEXIST;
@@ -78,7 +80,6 @@ internal sealed class GuestFiles(string name, VirtualMachine machine)
         if (Get(task, file) is not { } open)
             return Errno.EBADF;
         Errno error = await action(open.File);
-        Touches(task, isWrite: true);
         await open.PutAsync(task);
         return error;
     }
@@ -87,11 +88,7 @@ internal sealed class GuestFiles(string name, VirtualMachine machine)
     /// <returns>EBADF if there is none.</returns>
     internal async ValueTask<Errno> CloseAsync(KernelTask task, string file)
     {
-        Touches(task, isWrite: true);
-        OpenFile? open;
-        lock (_gate)
-            _files.Remove(file, out open);
-        if (open is null)
+        if (Take(task, file) is not { } open)
             return Errno.EBADF;
         await open.PutAsync(task);
         return Errno.Ok;
@@ -100,14 +97,13 @@ internal sealed class GuestFiles(string name, VirtualMachine machine)
     /// <summary>Closes all files of devices.</summary>
     internal async ValueTask CloseAllAsync(KernelTask task)
     {
-        Touches(task, isWrite: true);
-        OpenFile[] files;
-        lock (_gate)
+        ImmutableSortedDictionary<string, OpenFile> files;
+        using (SharedState<State>.Section section = Change(task))
         {
-            files = [.. _files.Values];
-            _files.Clear();
+            files = section.Value.Files;
+            section.Value = section.Value with { Files = files.Clear() };
         }
-        foreach (OpenFile file in files)
+        foreach (OpenFile file in files.Values)
             await file.PutAsync(task);
     }
 
@@ -115,22 +111,13 @@ internal sealed class GuestFiles(string name, VirtualMachine machine)
     /// <returns>EBADF if the VM's files are closed or there is no such file, else what the VM's device answers.</returns>
     internal async ValueTask<Errno> AssociateAsync(KernelTask task, object file, bool isAdded)
     {
-        Touches(task, isWrite: true);
-        lock (_gate)
-        {
-            if (!_hasVm)
-                return Errno.EBADF;
-            _vmCalls++;
-        }
+        if (!TryBeginVmCall(task))
+            return Errno.EBADF;
         OpenFile? open = file is string named ? Get(task, named) : null;
         Errno error = await AssociateAsync(task, file is string ? open?.File : file, open, isAdded);
-        Touches(task, isWrite: true);
         if (open is not null)
             await open.PutAsync(task);
-        bool isReleased;
-        lock (_gate)
-            isReleased = --_vmCalls == 0 && !_hasVm;
-        if (isReleased)
+        if (IsReleasedByVmCall(task))
             await ReleaseVmAsync(task);
         return error;
     }
@@ -138,8 +125,7 @@ internal sealed class GuestFiles(string name, VirtualMachine machine)
     /// <summary>The VM is not told of a group any more; it may not know it.</summary>
     internal async ValueTask DissociateAsync(KernelTask task, IKvmFile group)
     {
-        Touches(task, isWrite: false);
-        if (_kvmDevice is { } device)
+        if (Read().KvmDevice is { } device)
             await device.DeleteAsync(task, group);
     }
 
@@ -147,50 +133,36 @@ internal sealed class GuestFiles(string name, VirtualMachine machine)
     /// <returns>EBADF if they are closed.</returns>
     internal async ValueTask<Errno> CloseVmAsync(KernelTask task)
     {
-        Touches(task, isWrite: true);
         bool isReleased;
-        lock (_gate)
+        using (SharedState<State>.Section section = Change(task))
         {
-            if (!_hasVm)
+            if (!section.Value.HasVm)
                 return Errno.EBADF;
-            _hasVm = false;
-            isReleased = _vmCalls == 0;
+            section.Value = section.Value with { HasVm = false };
+            isReleased = section.Value.VmCalls == 0;
         }
         if (isReleased)
             await ReleaseVmAsync(task);
         return Errno.Ok;
     }
 
-    // With _vmCalls counted, so that the VM's device stays.
+    // With VmCalls counted, so that the VM's device stays.
     private async ValueTask<Errno> AssociateAsync(KernelTask task, object? target, OpenFile? open, bool isAdded)
     {
-        if (_kvmDevice is null)
+        KvmVfioDevice? device = Read().KvmDevice;
+        if (device is null)
         {
-            (Errno made, KvmVfioDevice? device) = await KvmVfioDevice.CreateAsync(task, machine);
-            Touches(task, isWrite: true);
-            lock (_gate)
-                _kvmDevice ??= device;
-            if (_kvmDevice is null)
+            (Errno made, KvmVfioDevice? mine) = await KvmVfioDevice.CreateAsync(task, _machine);
+            device = KeepDevice(task, mine);
+            if (device is null)
                 return made;
         }
-        Errno error = isAdded ? await _kvmDevice.AddAsync(task, target) : await _kvmDevice.DeleteAsync(task, target);
+        Errno error = isAdded ? await device.AddAsync(task, target) : await device.DeleteAsync(task, target);
         if (open is null || error != Errno.Ok)
             return error;
-        Touches(task, isWrite: true);
-        bool isForgotten = false;
-        lock (_gate)
-        {
-            if (isAdded)
-            {
-                open.Get();
-                _knownToVm.Add(open);
-            }
-            else
-            {
-                isForgotten = _knownToVm.Remove(open);
-            }
-        }
-        if (isForgotten)
+        if (isAdded)
+            Remember(task, open);
+        else if (TryForget(task, open))
             await open.PutAsync(task);
         return error;
     }
@@ -199,35 +171,86 @@ internal sealed class GuestFiles(string name, VirtualMachine machine)
     private async ValueTask ReleaseVmAsync(KernelTask task)
     {
         KvmVfioDevice? device;
-        OpenFile[] known;
-        lock (_gate)
+        ImmutableArray<OpenFile> known;
+        using (SharedState<State>.Section section = Change(task))
         {
-            device = _kvmDevice;
-            _kvmDevice = null;
-            known = [.. _knownToVm];
-            _knownToVm.Clear();
+            device = section.Value.KvmDevice;
+            known = section.Value.KnownToVm;
+            section.Value = section.Value with { KvmDevice = null, KnownToVm = [] };
         }
         if (device is not null)
             await device.CloseAsync(task);
         foreach (OpenFile file in known)
             await file.PutAsync(task);
-        machine.Put(task);
+        _machine.Put(task);
     }
 
-    private OpenFile? Get(KernelTask task, string file)
+    // A file whose last user has just let go is as good as closed.
+    private OpenFile? Get(KernelTask task, string file) =>
+        Read().Files.TryGetValue(file, out OpenFile? open) && open.TryGet(task.Runtime) ? open : null;
+
+    private bool TryAdd(KernelTask task, string file, OpenFile open)
     {
-        Touches(task, isWrite: true);
-        lock (_gate)
-        {
-            OpenFile? open = _files.GetValueOrDefault(file);
-            open?.Get();
-            return open;
-        }
+        using SharedState<State>.Section section = Change(task);
+        if (section.Value.Files.ContainsKey(file))
+            return false;
+        section.Value = section.Value with { Files = section.Value.Files.Add(file, open) };
+        return true;
     }
 
-    private void Touches(KernelTask task, bool isWrite)
+    private OpenFile? Take(KernelTask task, string file)
     {
-        if (task.HasPoints)
-            task.Runtime.Touched($"files of {name}", isWrite);
+        using SharedState<State>.Section section = Change(task);
+        if (section.Value.Files.TryGetValue(file, out OpenFile? open))
+            section.Value = section.Value with { Files = section.Value.Files.Remove(file) };
+        return open;
     }
+
+    private bool TryBeginVmCall(KernelTask task)
+    {
+        using SharedState<State>.Section section = Change(task);
+        if (!section.Value.HasVm)
+            return false;
+        section.Value = section.Value with { VmCalls = section.Value.VmCalls + 1 };
+        return true;
+    }
+
+    private bool IsReleasedByVmCall(KernelTask task)
+    {
+        using SharedState<State>.Section section = Change(task);
+        section.Value = section.Value with { VmCalls = section.Value.VmCalls - 1 };
+        return section.Value is { VmCalls: 0, HasVm: false };
+    }
+
+    // The first device that was made is the VM's.
+    private KvmVfioDevice? KeepDevice(KernelTask task, KvmVfioDevice? made)
+    {
+        using SharedState<State>.Section section = Change(task);
+        section.Value = section.Value with { KvmDevice = section.Value.KvmDevice ?? made };
+        return section.Value.KvmDevice;
+    }
+
+    // The VM has the file; whoever tells it has the file too, so it is there.
+    private void Remember(KernelTask task, OpenFile open)
+    {
+        open.TryGet(task.Runtime);
+        using SharedState<State>.Section section = Change(task);
+        section.Value = section.Value with { KnownToVm = section.Value.KnownToVm.Add(open) };
+    }
+
+    private bool TryForget(KernelTask task, OpenFile open)
+    {
+        using SharedState<State>.Section section = Change(task);
+        ImmutableArray<OpenFile> known = section.Value.KnownToVm;
+        section.Value = section.Value with { KnownToVm = known.Remove(open) };
+        return known.Contains(open);
+    }
+
+    private State Read()
+    {
+        using SharedState<State>.Section section = _state.Enter(_machine.Runtime, AccessKind.Read);
+        return section.Value;
+    }
+
+    private SharedState<State>.Section Change(KernelTask task) => _state.Enter(task.Runtime, AccessKind.Write);
 }

@@ -1,5 +1,8 @@
+using System.Collections.Immutable;
 using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
@@ -19,20 +22,30 @@ public sealed class GuestProcess
 
     private readonly Profile _profile;
 
-    // Replaced whole, so that whoever looks sees one state. Changed by one manager at a time.
-    private OpenDevice[] _devices = [];
+    // Changed by one manager at a time, and looked at by all threads.
+    private Shared<ImmutableList<OpenDevice>> _devices = new([]);
 
     // Groups whose file is closed although a device of them is open; as _devices.
-    private VfioGroup[] _closedGroups = [];
+    private Shared<ImmutableList<VfioGroup>> _closedGroups = new([]);
+
+    private Shared<VfioContainer?> _container;
+    private Shared<IommuFd?> _iommufd;
+    private Shared<bool> _registersRequest = new(true);
 
     private readonly GuestFiles _files;
 
-    private sealed record OpenDevice(VfioDevice Device, VfioDeviceFile File)
+    private sealed class OpenDevice(VfioDevice device, VfioDeviceFile file)
     {
-        // Set by whoever first asks for the device; 1 from then on.
-        private int _isAskedFor;
+        private Shared<bool> _isAskedFor;
 
-        internal bool TryAsk() => Interlocked.Exchange(ref _isAskedFor, 1) == 0;
+        internal VfioDevice Device => device;
+
+        internal VfioDeviceFile File => file;
+
+        /// <summary>Whether nobody has asked for the device before.</summary>
+        internal bool TryAsk(KernelRuntime runtime) => !_isAskedFor.Exchange(runtime, this, GuestFields.Asked, true);
+
+        public override string ToString() => $"open {device}";
     }
 
     internal GuestProcess(string name, VirtualMachine machine, Profile profile)
@@ -53,30 +66,39 @@ public sealed class GuestProcess
     public VirtualMachine Machine { get; }
 
     /// <summary>The container of the guest's memory; null until the first device comes.</summary>
-    public VfioContainer? Container { get; private set; }
+    public VfioContainer? Container => _container.Read(Runtime, this, GuestFields.Container);
 
     /// <summary>The iommufd with the guest's memory; null until a device is bound to it, or a group uses it.</summary>
-    public IommuFd? Iommufd { get; private set; }
+    public IommuFd? Iommufd => _iommufd.Read(Runtime, this, GuestFields.Iommufd);
 
     /// <summary>The devices that the guest has open: AP mdevs, PCI functions, vGPUs.</summary>
-    public IReadOnlyList<VfioDevice> Devices => [.. _devices.Select(open => open.Device)];
+    public IReadOnlyList<VfioDevice> Devices => [.. Opened.Select(open => open.Device)];
 
     /// <summary>The AP mdevs among them.</summary>
-    public IEnumerable<MatrixMdev> Mdevs => _devices.Select(open => open.Device.Driver).OfType<MatrixMdev>();
+    public IEnumerable<MatrixMdev> Mdevs => Opened.Select(open => open.Device.Driver).OfType<MatrixMdev>();
 
     /// <summary>Whether the process listens to requests to give back the device that it has opened last.</summary>
-    public bool RegistersRequest { get; private set; } = true;
+    public bool RegistersRequest => _registersRequest.Read(Runtime, this, GuestFields.RegistersRequest);
 
     /// <summary>The memory of the process, which is the guest's from address 0 on.</summary>
     public UserMemory Memory { get; }
 
     /// <summary>Pages pinned over all open devices.</summary>
-    public int PinCount => _devices.Sum(open => open.Device.Pins.Count);
+    public int PinCount => Opened.Sum(open => open.Device.Pins.Count);
 
     /// <summary>Finds a device that the guest has open.</summary>
     /// <param name="name">Its name in the tree.</param>
     public VfioDevice? FindDevice(string name) =>
-        Array.Find(_devices, open => string.Equals(open.Device.DeviceName, name, StringComparison.Ordinal))?.Device;
+        Opened.FirstOrDefault(open => string.Equals(open.Device.DeviceName, name, StringComparison.Ordinal))?.Device;
+
+    /// <inheritdoc/>
+    public override string ToString() => Name;
+
+    private KernelRuntime Runtime => Machine.Runtime;
+
+    private ImmutableList<OpenDevice> Opened => _devices.Read(Runtime, this, GuestFields.Devices);
+
+    private ImmutableList<VfioGroup> ClosedGroups => _closedGroups.Read(Runtime, this, GuestFields.ClosedGroups);
 
     /// <summary>Opens a device through its group: group, container, memory, VM, device; and registers the eventfd by which it is asked for.</summary>
     internal async ValueTask<Errno> OpenAsync(KernelTask task, VfioDevice device, GuestOptions options, Action<VfioDevice> requested)
@@ -84,31 +106,29 @@ public sealed class GuestProcess
         (Errno error, VfioDeviceFile? file) = await TakeAsync(task, device, options);
         if (error != Errno.Ok)
             return error;
-        Touches(task);
-        _devices = [.. _devices, new OpenDevice(device, file!)];
-        RegistersRequest = options.RegistersRequest;
+        _devices.Update(task.Runtime, this, GuestFields.Devices, new OpenDevice(device, file!), static (devices, open) => devices.Add(open));
+        _registersRequest.Write(task.Runtime, this, GuestFields.RegistersRequest, options.RegistersRequest);
         // A driver that does not ask is no error.
-        if (RegistersRequest)
-            await device.Driver.SetRequestAsync(task, new Eventfd(() => requested(device)));
+        if (options.RegistersRequest)
+            await device.Driver.SetRequestAsync(task, new Eventfd(task.Runtime, $"request for {device} of {Name}", () => requested(device)));
         return Errno.Ok;
     }
 
     /// <summary>The host asks for a device, every ten seconds again; the guest is asked to give it up once.</summary>
     /// <returns>Whether it has the device and was not asked before.</returns>
-    internal bool TryAsk(VfioDevice device) => Array.Find(_devices, open => open.Device == device)?.TryAsk() == true;
+    internal bool TryAsk(VfioDevice device) => Opened.FirstOrDefault(open => open.Device == device)?.TryAsk(Runtime) == true;
 
     internal async ValueTask<Errno> CloseAsync(KernelTask task, VfioDevice device)
     {
-        if (Array.Find(_devices, open => open.Device == device) is not { } open)
+        if (Opened.FirstOrDefault(open => open.Device == device) is not { } open)
             return Errno.ENODEV;
         await open.File.CloseAsync(task);
-        Touches(task);
-        _devices = [.. _devices.Where(other => other != open)];
+        _devices.Update(task.Runtime, this, GuestFields.Devices, open, static (devices, open) => devices.Remove(open));
         if (Has(device.Group))
             return Errno.Ok;
         await LeaveAsync(task, device.Group);
-        if (_closedGroups.Contains(device.Group))
-            _closedGroups = [.. _closedGroups.Where(other => other != device.Group)];
+        if (ClosedGroups.Contains(device.Group))
+            _closedGroups.Update(task.Runtime, this, GuestFields.ClosedGroups, device.Group, static (groups, group) => groups.Remove(group));
         else
             await device.Group.CloseAsync(task);
         return Errno.Ok;
@@ -120,16 +140,15 @@ public sealed class GuestProcess
     /// <returns>EBADF if the process does not have it.</returns>
     internal async ValueTask<Errno> CloseGroupAsync(KernelTask task, VfioDevice device)
     {
-        Touches(task);
-        if (!Has(device.Group) || _closedGroups.Contains(device.Group))
+        if (!Has(device.Group) || ClosedGroups.Contains(device.Group))
             return Errno.EBADF;
-        _closedGroups = [.. _closedGroups, device.Group];
+        _closedGroups.Update(task.Runtime, this, GuestFields.ClosedGroups, device.Group, static (groups, group) => groups.Add(group));
         await device.Group.CloseAsync(task);
         return Errno.Ok;
     }
 
     /// <summary>Whether a device of a group is open: then the group's file was opened, and is not for another.</summary>
-    internal bool Has(VfioGroup group) => Array.Exists(_devices, open => open.Device.Group == group);
+    internal bool Has(VfioGroup group) => Opened.Any(open => open.Device.Group == group);
 
     // In the order of QEMU; what was done before a step that fails is taken back.
     private async ValueTask<(Errno Error, VfioDeviceFile? File)> TakeAsync(KernelTask task, VfioDevice device, GuestOptions options)
@@ -149,23 +168,27 @@ public sealed class GuestProcess
     }
 
     private async ValueTask<(Errno Error, VfioDeviceFile? File)> GetAsync(KernelTask task, VfioDevice device) =>
-        _closedGroups.Contains(device.Group) ? (Errno.EBADF, null) : await device.Group.GetDeviceAsync(task, device.Name);
+        ClosedGroups.Contains(device.Group) ? (Errno.EBADF, null) : await device.Group.GetDeviceAsync(task, device.Name);
 
     private async ValueTask<Errno> ContainAsync(KernelTask task, VfioGroup group)
     {
-        Container ??= new VfioContainer(_profile, Memory);
-        Errno error = await group.SetContainerAsync(task, Container);
-        return error == Errno.Ok && Container.Iommu is null ? await MapMemoryAsync(task, Container) : error;
+        if (Container is not { } container)
+        {
+            container = new VfioContainer(task.Runtime, Name, _profile, Memory);
+            _container.Write(task.Runtime, this, GuestFields.Container, container);
+        }
+        Errno error = await group.SetContainerAsync(task, container);
+        return error == Errno.Ok && container.Iommu is null ? await MapMemoryAsync(task, container) : error;
     }
 
-    // With the guest's memory mapped in its first address space.
+    // With the guest's memory mapped in its first address space. Two threads may make one at once; the second throws its own away.
     private async ValueTask<IommuFd> OpenIommufdAsync(KernelTask task)
     {
         if (Iommufd is { } open)
             return open;
-        IommuFd iommufd = new(Memory);
+        IommuFd iommufd = new(task.Runtime, Name, Memory);
         await iommufd.Compatible.MapAsync(task, 0, Machine.Options.MemoryBytes & ~PageMask, MapProtection.Read | MapProtection.Write);
-        return Iommufd ??= iommufd;
+        return _iommufd.TryChange(task.Runtime, this, GuestFields.Iommufd, null, iommufd) ? iommufd : Iommufd!;
     }
 
     /// <summary>The process ends: what it has open is closed.</summary>
@@ -187,11 +210,8 @@ public sealed class GuestProcess
     /// <summary>vCPUs in the kernel, which their files keep; for observers.</summary>
     public int VcpusInKernel => Threads.VcpusInKernel;
 
-    /// <summary>Whether the process has the file of its VM, for observers.</summary>
-    public bool HasVm => _files.HasVm;
-
     /// <summary>Whether the process has the file of its VM.</summary>
-    internal bool ReadHasVm(KernelTask task) => _files.ReadHasVm(task);
+    public bool HasVm => _files.HasVm;
 
     /// <summary>Opens a device once more through its group, whose file the process has open.</summary>
     /// <param name="task">The task.</param>
@@ -244,7 +264,7 @@ public sealed class GuestProcess
     private async ValueTask LeaveAsync(KernelTask task, VfioGroup group)
     {
         await _files.DissociateAsync(task, group);
-        if (!_closedGroups.Contains(group))
+        if (!ClosedGroups.Contains(group))
             await group.UnsetContainerAsync(task);
     }
 
@@ -253,11 +273,5 @@ public sealed class GuestProcess
         Errno error = await container.SetIommuAsync(task, version: 2);
         ulong bytes = Machine.Options.MemoryBytes & ~PageMask;
         return error == Errno.Ok && bytes > 0 ? await container.MapAsync(task, 0, bytes, MapProtection.Read | MapProtection.Write) : error;
-    }
-
-    private static void Touches(KernelTask task)
-    {
-        if (task.HasPoints)
-            task.Runtime.Touched("guests", isWrite: true);
     }
 }

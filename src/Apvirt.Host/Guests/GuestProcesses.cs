@@ -7,6 +7,8 @@ using Apvirt.Host.Machines;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Interception;
 using Apvirt.Kvm.Machines;
@@ -26,34 +28,37 @@ public sealed class GuestProcesses
     private const uint GisaBytes = 0x1000;
 
     private readonly VirtualHost _host;
-    private int _made;
+    private Shared<int> _made;
 
     // No lock of the kernel's: whoever manages the guests does one thing at a time. Outside everything that a call into
     // the kernel takes; a removal that waits for a close does not hold it.
-    private readonly KernelMutex _management = new(ProcessClass);
+    private readonly KernelMutex _management;
 
-    // Guards _guests; a leaf.
-    private readonly Lock _gate = new();
-    private readonly SortedDictionary<string, GuestProcess> _guests = new(StringComparer.Ordinal);
+    private readonly SharedMap<string, GuestProcess> _guests;
 
-    internal GuestProcesses(VirtualHost host) => _host = host;
+    internal GuestProcesses(VirtualHost host)
+    {
+        _host = host;
+        _management = new KernelMutex(ProcessClass, owner: this);
+        _guests = new SharedMap<string, GuestProcess>(this, GuestFields.Guests);
+    }
 
     /// <summary>The guests now, by name.</summary>
     public GuestProcess[] List()
     {
-        Touches(isWrite: false);
-        lock (_gate)
-            return [.. _guests.Values];
+        GuestProcess[] guests = _guests.Values(Runtime);
+        Array.Sort(guests, static (one, other) => string.CompareOrdinal(one.Name, other.Name));
+        return guests;
     }
 
     /// <summary>Finds a guest.</summary>
     /// <param name="name">Its name.</param>
-    public GuestProcess? Find(string name)
-    {
-        Touches(isWrite: false);
-        lock (_gate)
-            return _guests.GetValueOrDefault(name);
-    }
+    public GuestProcess? Find(string name) => _guests.TryGet(Runtime, name, out GuestProcess? guest) ? guest : null;
+
+    /// <inheritdoc/>
+    public override string ToString() => "guest processes";
+
+    private KernelRuntime Runtime => _host.Model.Runtime;
 
     /// <summary>The mediated device of a UUID that is in the tree, null if there is none.</summary>
     /// <param name="uuid">The UUID in lower case.</param>
@@ -116,9 +121,7 @@ public sealed class GuestProcesses
             await guest.EndAsync(task);
             return error;
         }
-        Touches(isWrite: true);
-        lock (_gate)
-            _guests.Add(name, guest);
+        _guests.Set(Runtime, name, guest);
         return Errno.Ok;
     }
 
@@ -140,9 +143,9 @@ public sealed class GuestProcesses
         VirtualMachineOptions machine = options.Machine with
         {
             Ultravisor = _host.Ultravisor,
-            GisaDesignation = options.Machine.GisaDesignation + GisaBytes * (uint)(Interlocked.Increment(ref _made) - 1),
+            GisaDesignation = options.Machine.GisaDesignation + GisaBytes * (uint)(_made.Update(Runtime, this, GuestFields.Made, with: 1, static (made, more) => made + more) - 1),
         };
-        return new GuestProcess(name, new VirtualMachine(name, _host.ApBus.Configuration.HasApxa, machine), _host.VfioAp.Matrix.Groups.Profile);
+        return new GuestProcess(name, new VirtualMachine(Runtime, name, _host.ApBus.Configuration.HasApxa, machine), _host.VfioAp.Matrix.Groups.Profile);
     }
 
     /// <summary>Stops a guest: all its devices are closed, then the VM goes.</summary>
@@ -158,9 +161,7 @@ public sealed class GuestProcesses
             await guest.Threads.StopAsync(task);
             foreach (VfioDevice device in guest.Devices)
                 await guest.CloseAsync(task, device);
-            Touches(isWrite: true);
-            lock (_gate)
-                _guests.Remove(name);
+            _guests.Remove(Runtime, name, out _);
             await guest.EndAsync(task);
         }
         _management.Unlock(task);
@@ -271,12 +272,6 @@ public sealed class GuestProcesses
         return answer;
     }
 
-    private void Touches(bool isWrite)
-    {
-        if (_host.Model.Runtime.HasPoints)
-            _host.Model.Runtime.Touched("guests", isWrite);
-    }
-
     /// <summary>Runs a command of secure execution for a guest (kvm.md §7).</summary>
     /// <param name="task">The task.</param>
     /// <param name="guest">The guest.</param>
@@ -312,12 +307,7 @@ public sealed class GuestProcesses
         // I20: the device writes the byte, so its page is pinned and mapped.
         bool isPinned = _host.VfioDevices.Any(device => device.Kvm == guest.Machine && device.Pins.IsPinned(control.NotificationByte));
         if (!isPinned)
-        {
-            task.Checks?.Violations.Add(new Violation(ViolationKind.Invariant, "I20", $"queue {apqn} writes its notification byte at 0x{control.NotificationByte:x}, which is not pinned", task.Name)
-            {
-                Finding = _host.Profile.Has(Quirk.GivesUpWhileArmed) ? Quirk.GivesUpWhileArmed.Finding() : null,
-            });
-        }
+            task.Checks?.Report(task, ViolationKind.Invariant, "I20", $"queue {apqn} writes its notification byte at 0x{control.NotificationByte:x}, which is not pinned");
         guest.Machine.Gisa.Pend(task, control.GuestIsc);
         return (guest, control.GuestIsc);
     }
@@ -357,7 +347,7 @@ public sealed class GuestProcesses
         if (!guest.Threads.TryEnter(task))
             return Errno.ENODEV;
         Errno error = Errno.EBADF;
-        if (guest.ReadHasVm(task) && guest.Machine.TryGet(task))
+        if (guest.HasVm && guest.Machine.TryGet(task))
         {
             error = await ZpciOperation.RunAsync(task, guest.Machine, handle, code, flags, request);
             guest.Machine.Put(task);

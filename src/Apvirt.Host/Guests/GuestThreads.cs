@@ -1,3 +1,4 @@
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 using Apvirt.Kvm.Machines;
@@ -8,66 +9,83 @@ namespace Apvirt.Host.Guests;
 /// The threads of a guest's process: calls that are under way, vCPUs in the kernel, and how they are paused and stopped. A
 /// process that ends begins no call any more, and ends when the last has returned.
 /// </summary>
-/// <param name="name">Name of the guest.</param>
-/// <param name="machine">The VM.</param>
-internal sealed class GuestThreads(string name, VirtualMachine machine)
+internal sealed class GuestThreads
 {
-    // Guards all that follows; a leaf.
-    private readonly Lock _gate = new();
-    private readonly Completion _returned = new();
-    private Completion _resumed = new();
-    private bool _isEnding;
-    private int _calls;
-    private int _vcpusInKernel;
+    private readonly string _name;
+    private readonly VirtualMachine _machine;
+    private readonly Completion _returned;
+    private readonly SharedState<State> _state;
+
+    // Whoever waits to run waits for Resumed, which is another after each wake.
+    private readonly record struct State(Completion Resumed, bool IsEnding, int Calls, int VcpusInKernel);
+
+    /// <summary>Makes the threads of a new process.</summary>
+    /// <param name="name">Name of the guest.</param>
+    /// <param name="machine">The VM.</param>
+    internal GuestThreads(string name, VirtualMachine machine)
+    {
+        _name = name;
+        _machine = machine;
+        _returned = new Completion(machine.Runtime, $"last call of {name}");
+        _state = new SharedState<State>(this, GuestFields.Threads, new State(MakeResumed(), IsEnding: false, Calls: 0, VcpusInKernel: 0));
+    }
 
     /// <summary>vCPUs in the kernel, which their files keep; for observers.</summary>
-    internal int VcpusInKernel => _vcpusInKernel;
+    internal int VcpusInKernel => Read().VcpusInKernel;
+
+    /// <inheritdoc/>
+    public override string ToString() => $"threads of {_name}";
 
     /// <summary>A thread begins a call; not if the process ends.</summary>
     internal bool TryEnter(KernelTask task)
     {
-        Touches(task, isWrite: false);
-        lock (_gate)
-        {
-            _calls += _isEnding ? 0 : 1;
-            return !_isEnding;
-        }
+        using SharedState<State>.Section section = Count(task);
+        if (section.Value.IsEnding)
+            return false;
+        section.Value = section.Value with { Calls = section.Value.Calls + 1 };
+        return true;
     }
 
     /// <summary>The call has returned.</summary>
     internal void Leave(KernelTask task)
     {
-        Touches(task, isWrite: false);
-        bool isLast;
-        lock (_gate)
-            isLast = --_calls == 0 && _isEnding;
-        if (isLast)
+        if (IsLastToLeave(task))
             _returned.CompleteAll();
+    }
+
+    private bool IsLastToLeave(KernelTask task)
+    {
+        using SharedState<State>.Section section = Count(task);
+        section.Value = section.Value with { Calls = section.Value.Calls - 1 };
+        return section.Value is { Calls: 0, IsEnding: true };
     }
 
     /// <summary>A vCPU enters the kernel to wait there; not if the process ends or the VM is gone. The process ends without it.</summary>
     internal bool TryEnterVcpu(KernelTask task)
     {
-        Touches(task, isWrite: false);
-        if (!machine.TryGet(task))
+        if (!_machine.TryGet(task))
             return false;
-        bool enters;
-        lock (_gate)
-        {
-            enters = !_isEnding;
-            _vcpusInKernel += enters ? 1 : 0;
-        }
+        bool enters = TryCountVcpu(task);
         if (!enters)
-            machine.Put(task);
+            _machine.Put(task);
         return enters;
+    }
+
+    private bool TryCountVcpu(KernelTask task)
+    {
+        using SharedState<State>.Section section = Count(task);
+        if (section.Value.IsEnding)
+            return false;
+        section.Value = section.Value with { VcpusInKernel = section.Value.VcpusInKernel + 1 };
+        return true;
     }
 
     /// <summary>The vCPU is back.</summary>
     internal void LeaveVcpu(KernelTask task)
     {
-        lock (_gate)
-            _vcpusInKernel--;
-        machine.Put(task);
+        using (SharedState<State>.Section section = Count(task))
+            section.Value = section.Value with { VcpusInKernel = section.Value.VcpusInKernel - 1 };
+        _machine.Put(task);
     }
 
     /// <summary>Waits while the vCPUs are paused.</summary>
@@ -76,58 +94,62 @@ internal sealed class GuestThreads(string name, VirtualMachine machine)
     {
         while (true)
         {
-            Completion resumed;
-            lock (_gate)
-            {
-                if (_isEnding || !machine.ArePaused)
-                    return !_isEnding;
-                resumed = _resumed;
-            }
-            await resumed.WaitAsync(task);
+            // Looked at before the pause: who ends the pause afterwards completes it.
+            State state = Read();
+            if (state.IsEnding || !_machine.ArePaused)
+                return !state.IsEnding;
+            await state.Resumed.WaitAsync(task);
         }
     }
 
     /// <summary>Lets the vCPUs run again after a pause.</summary>
     internal void Resume(KernelTask task)
     {
-        machine.ResumeVcpus(task);
-        Wake();
+        _machine.ResumeVcpus(task);
+        Wake(task);
     }
 
     /// <summary>Stops the vCPUs and all other threads: what they have begun is ended first.</summary>
     internal async ValueTask StopAsync(KernelTask task)
     {
-        Touches(task, isWrite: true);
-        bool mustWait;
-        lock (_gate)
-        {
-            if (_isEnding)
-                return;
-            _isEnding = true;
-            mustWait = _calls > 0;
-        }
-        machine.PauseVcpus(task);
-        Wake();
+        if (!TryBeginEnd(task, out bool mustWait))
+            return;
+        _machine.PauseVcpus(task);
+        Wake(task);
         if (mustWait)
             await _returned.WaitAsync(task);
     }
 
-    // Whoever waits to run looks again.
-    private void Wake()
+    private bool TryBeginEnd(KernelTask task, out bool mustWait)
     {
+        using SharedState<State>.Section section = _state.Enter(task.Runtime, AccessKind.Write);
+        bool isFirst = !section.Value.IsEnding;
+        mustWait = section.Value.Calls > 0;
+        section.Value = section.Value with { IsEnding = true };
+        return isFirst;
+    }
+
+    // Whoever waits to run looks again.
+    private void Wake(KernelTask task)
+    {
+        Completion next = MakeResumed();
         Completion resumed;
-        lock (_gate)
+        using (SharedState<State>.Section section = _state.Enter(task.Runtime, AccessKind.Write))
         {
-            resumed = _resumed;
-            _resumed = new Completion();
+            resumed = section.Value.Resumed;
+            section.Value = section.Value with { Resumed = next };
         }
         resumed.CompleteAll();
     }
 
-    // Calls come and go in any order; that the process ends is what they see of each other.
-    private void Touches(KernelTask task, bool isWrite)
+    private Completion MakeResumed() => new(_machine.Runtime, $"{_name} resumes");
+
+    private State Read()
     {
-        if (task.HasPoints)
-            task.Runtime.Touched($"calls of {name}", isWrite);
+        using SharedState<State>.Section section = _state.Enter(_machine.Runtime, AccessKind.Read);
+        return section.Value;
     }
+
+    // Calls and vCPUs come and go in any order, which to each other is no change; that the process ends is what they see.
+    private SharedState<State>.Section Count(KernelTask task) => _state.Enter(task.Runtime, AccessKind.Read);
 }

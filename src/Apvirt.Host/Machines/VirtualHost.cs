@@ -123,7 +123,7 @@ public sealed class VirtualHost
         hardware.ClearResetCounters();
         return new VirtualHost(model, hardware, bus, mdevBus, vfioAp, pci, setup.Profile)
         {
-            Ultravisor = setup.HasSecureExecution ? new Ultravisor(setup.HasSecureAiv) : null,
+            Ultravisor = setup.HasSecureExecution ? new Ultravisor(task.Runtime, setup.HasSecureAiv) : null,
         };
     }
 

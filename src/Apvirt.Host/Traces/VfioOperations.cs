@@ -95,7 +95,7 @@ internal static class VfioOperations
         new("vgpu.write", [new("mdev", FieldKind.Text), Iova, new("data", FieldKind.Text)], Result, async c => Answer.Of(
             VgpuOf(c) is { } vgpu ? await vgpu.WriteAsync(c.Task, c.Fields.NumberText("iova"), c.Fields.Bytes("data")) : Errno.ENODEV)),
         new("vgpu.trigger", [new("mdev", FieldKind.Text), new("set", FieldKind.Flag)], Result, async c => Answer.Of(
-            VgpuOf(c) is { } vgpu ? await vgpu.SetTriggerAsync(c.Task, c.Fields.Flag("set", otherwise: true) ? new Eventfd() : null) : Errno.ENODEV)),
+            VgpuOf(c) is { } vgpu ? await vgpu.SetTriggerAsync(c.Task, c.Fields.Flag("set", otherwise: true) ? new Eventfd(c.Task.Runtime, $"trigger of {vgpu}") : null) : Errno.ENODEV)),
         new("vgpu.interrupt", [new("mdev", FieldKind.Text)], Result, async c => Answer.Of(VgpuOf(c) is { } vgpu ? await vgpu.InterruptAsync(c.Task) : Errno.ENODEV)),
         new("guest.write", [Guest, new("address", FieldKind.NumberText), new("data", FieldKind.Text)], Result, c => InProcess(c, (guest, _) =>
             new ValueTask<Errno>(guest.Memory.TryWrite(c.Task, c.Fields.NumberText("address"), c.Fields.Bytes("data")) ? Errno.Ok : Errno.EFAULT))),

@@ -1,5 +1,7 @@
 using System.Runtime.CompilerServices;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Kernel.Checking;
@@ -26,11 +28,8 @@ public sealed record GuardLock(LockClass Class, LockMode Mode, string Condition)
 /// <param name="readsNeedAll">Whether reading needs all of its locks.</param>
 /// <param name="exceptions">Accesses that are allowed without; empty if none.</param>
 public abstract class GuardRule(
-    string field, IReadOnlyList<GuardLock> write, IReadOnlyList<GuardLock> read, bool readsNeedAll, string exceptions)
+    string field, IReadOnlyList<GuardLock> write, IReadOnlyList<GuardLock> read, bool readsNeedAll, string exceptions) : FieldRule(field)
 {
-    /// <summary>Canonical name of the field.</summary>
-    public string Field { get; } = field;
-
     /// <summary>Locks that writing needs.</summary>
     public IReadOnlyList<GuardLock> Write { get; } = write;
 
@@ -43,14 +42,10 @@ public abstract class GuardRule(
     /// <summary>Accesses that are allowed without; empty if none.</summary>
     public string Exceptions { get; } = exceptions;
 
-    /// <inheritdoc/>
-    public override string ToString() => Field;
-
     private protected void Report(KernelTask task, string access, string needed, string file, int line)
     {
         string held = task.Held.IsEmpty ? "nothing" : string.Join(", ", task.Held.ToArray());
-        task.Checks!.Violations.Add(new Violation(
-            ViolationKind.Guard, "I26", $"{Field} is {access} without {needed} at {new LockSite(file, line)}", task.Name, $"held: {held}") { Finding = task.Finding });
+        task.Checks!.Report(task, ViolationKind.Guard, "I26", $"{Field} is {access} without {needed} at {new LockSite(file, line)}", $"held: {held}");
     }
 }
 
@@ -90,7 +85,7 @@ public sealed class GuardRule<TOwner> : GuardRule
         }
     }
 
-    /// <summary>Checks that a task may read the field of an owner now. Only called while checks are on.</summary>
+    /// <summary>Tells whoever watches that a task is about to read the field of an owner, and checks that it may. Only called while somebody watches.</summary>
     /// <param name="task">The task.</param>
     /// <param name="owner">The object that has the field.</param>
     /// <param name="file">Filled in by the compiler.</param>
@@ -98,23 +93,27 @@ public sealed class GuardRule<TOwner> : GuardRule
     [MethodImpl(MethodImplOptions.NoInlining)]
     public void CheckRead(KernelTask task, TOwner owner, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
+        task.Acts();
         if (task.HasPoints)
-            task.Runtime.Accessed(owner!, this, isWrite: false);
+            task.Runtime.Accessed(owner!, this, part: null, AccessKind.Read);
+        if (task.Checks is null)
+            return;
+        // To find the locks is no access of the task's.
+        task.Runtime.BeginLooking();
         bool any = false;
         bool all = true;
-        foreach (Part part in _read)
+        for (int i = 0; i < _read.Length && (ReadsNeedAll || !any); i++)
         {
-            bool isHeld = part.Find(owner) is not { } needed || task.HoldsAs(needed, LockMode.RecursiveRead);
+            bool isHeld = _read[i].Find(owner) is not { } needed || task.HoldsAs(needed, LockMode.RecursiveRead);
             any |= isHeld;
             all &= isHeld;
-            if (isHeld && !ReadsNeedAll)
-                return;
         }
+        task.Runtime.EndLooking();
         if (!(ReadsNeedAll ? all : any))
             Report(task, "read", string.Join(ReadsNeedAll ? " and " : " or ", Read.Select(l => l.Class.Name)), file, line);
     }
 
-    /// <summary>Checks that a task may write the field of an owner now. Only called while checks are on.</summary>
+    /// <summary>Tells whoever watches that a task is about to write the field of an owner, and checks that it may. Only called while somebody watches.</summary>
     /// <param name="task">The task.</param>
     /// <param name="owner">The object that has the field.</param>
     /// <param name="file">Filled in by the compiler.</param>
@@ -122,14 +121,19 @@ public sealed class GuardRule<TOwner> : GuardRule
     [MethodImpl(MethodImplOptions.NoInlining)]
     public void CheckWrite(KernelTask task, TOwner owner, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
-        task.Runtime.CheckPoints?.Written(this);
+        task.Acts();
         if (task.HasPoints)
-            task.Runtime.Accessed(owner!, this, isWrite: true);
+            task.Runtime.Accessed(owner!, this, part: null, AccessKind.Write);
+        if (task.Checks is null)
+            return;
+        task.Runtime.CheckPoints?.Written(this);
+        task.Runtime.BeginLooking();
         foreach (Part part in _write)
         {
             if (part.Find(owner) is { } needed && !task.HoldsAs(needed, part.Lock.Mode))
                 Report(task, "written", part.Lock.Class.Name, file, line);
         }
+        task.Runtime.EndLooking();
     }
 
     private static Part[] Readers(Part[] write, Part[]? read) => read ?? [.. write.Where(part => part.Lock.Condition.Length == 0)];

@@ -1,12 +1,14 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Kernel.Checking;
 
 /// <summary>
-/// A field that locks guard. Every access names the task and the rule, and is checked while checks are on; while they are
-/// off it costs a predictable branch. As large as its value.
+/// A field that locks guard. Every access names the task and the rule, announces itself to whoever watches, and is checked
+/// while checks are on; while nobody watches it costs a predictable branch. As large as its value.
 /// </summary>
 /// <typeparam name="T">Type of the value.</typeparam>
 public struct Guarded<T>
@@ -17,9 +19,21 @@ public struct Guarded<T>
     /// <param name="value">The value.</param>
     public Guarded(T value) => _value = value;
 
-    /// <summary>The value as an observer sees it: a picture that may be old at once, for views and reports only.</summary>
+    /// <summary>
+    /// The value as somebody sees it who holds no lock: it may be old at once. The access is announced like any other, so that
+    /// the race detector finds a driver that decides by it.
+    /// </summary>
+    /// <param name="runtime">The runtime of the owner.</param>
+    /// <param name="owner">The object that has the field.</param>
+    /// <param name="rule">The rule of the field.</param>
     [UnscopedRef]
-    public readonly ref readonly T Peek => ref _value;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly ref readonly T Glance(KernelRuntime runtime, object owner, GuardRule rule)
+    {
+        if (runtime.HasPoints)
+            runtime.Accessed(owner, rule, part: null, AccessKind.Glance);
+        return ref _value;
+    }
 
     /// <summary>Reads the value.</summary>
     /// <typeparam name="TOwner">Type of the object that has the field.</typeparam>
@@ -33,7 +47,7 @@ public struct Guarded<T>
     public readonly ref readonly T Read<TOwner>(
         KernelTask task, TOwner owner, GuardRule<TOwner> rule, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
-        if (task.Checks is not null)
+        if (task.IsWatched)
             rule.CheckRead(task, owner, file, line);
         return ref _value;
     }
@@ -50,7 +64,7 @@ public struct Guarded<T>
     public void Write<TOwner>(
         KernelTask task, TOwner owner, GuardRule<TOwner> rule, in T value, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
-        if (task.Checks is not null)
+        if (task.IsWatched)
             rule.CheckWrite(task, owner, file, line);
         _value = value;
     }
@@ -67,7 +81,7 @@ public struct Guarded<T>
     public ref T Change<TOwner>(
         KernelTask task, TOwner owner, GuardRule<TOwner> rule, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
-        if (task.Checks is not null)
+        if (task.IsWatched)
             rule.CheckWrite(task, owner, file, line);
         return ref _value;
     }

@@ -44,7 +44,7 @@ public enum ViolationKind
 /// <summary>One broken rule. The same one is kept once, however often it is seen.</summary>
 /// <param name="Kind">What kind of rule.</param>
 /// <param name="Rule">The rule's name: an invariant's number, a guarded field.</param>
-/// <param name="Summary">What happened, in a line; two violations with the same rule and summary are the same.</param>
+/// <param name="Summary">What happened, in a line; two violations with the same rule, summary and finding are the same.</param>
 /// <param name="Task">Who did it.</param>
 /// <param name="Details">More lines for a person, empty if there are none.</param>
 public sealed record Violation(ViolationKind Kind, string Rule, string Summary, string Task, string Details = "")

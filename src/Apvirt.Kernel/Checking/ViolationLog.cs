@@ -1,5 +1,3 @@
-using Apvirt.Kernel.Tasks;
-
 namespace Apvirt.Kernel.Checking;
 
 /// <summary>The violations that checks have found. Checking goes on after each; its memory is bounded.</summary>
@@ -11,7 +9,7 @@ public sealed class ViolationLog
     // Guards the fields below; a leaf.
     private readonly Lock _gate = new();
     private readonly List<Violation> _kept = [];
-    private readonly HashSet<(string Rule, string Summary)> _known = [];
+    private readonly HashSet<(string Rule, string Summary, string? Finding)> _known = [];
     private long _count;
 
     /// <summary>How often a rule was seen broken, repetitions included.</summary>
@@ -55,18 +53,15 @@ public sealed class ViolationLog
         Interlocked.Increment(ref _count);
         lock (_gate)
         {
-            if (_kept.Count == Capacity || !_known.Add((violation.Rule, violation.Summary)))
+            if (_kept.Count == Capacity || !_known.Add((violation.Rule, violation.Summary, violation.Finding)))
                 return false;
             _kept.Add(violation);
         }
         return true;
     }
 
-    internal bool Add(ViolationKind kind, KernelTask task, string summary, string details = "") =>
-        Add(new Violation(kind, RuleOf(kind), summary, task.Name, details) { Finding = task.Finding });
-
-    // The invariant that states the rule of a kind (invariants.md), or what a kernel developer calls it.
-    private static string RuleOf(ViolationKind kind) => kind switch
+    /// <summary>The invariant that states the rule of a kind (invariants.md), or what a kernel developer calls it.</summary>
+    internal static string RuleOf(ViolationKind kind) => kind switch
     {
         ViolationKind.UnlockBalance or ViolationKind.ReleaseOrder or ViolationKind.HeldAtReturn => "I28",
         ViolationKind.CircularLocking or ViolationKind.RecursiveLocking or ViolationKind.NestingOrder or ViolationKind.ForbiddenOrder => "I27",

@@ -19,7 +19,8 @@ public sealed class ActiveReferences : KernelLock
 
     /// <summary>Makes the references of one set of files.</summary>
     /// <param name="lockClass">Its class.</param>
-    public ActiveReferences(LockClass lockClass) : base(lockClass)
+    /// <param name="owner">The object whose files they are, whose name tells them from others of the class.</param>
+    public ActiveReferences(LockClass lockClass, object? owner = null) : base(lockClass, owner: owner)
     {
     }
 
@@ -27,7 +28,13 @@ public sealed class ActiveReferences : KernelLock
     public override bool IsHeld => Volatile.Read(ref _count) is not (0 or Deleted);
 
     /// <summary>Whether deletion has begun.</summary>
-    public bool IsDeleted => Volatile.Read(ref _count) < 0;
+    /// <param name="runtime">The runtime of the owner; null while nobody else can reach it.</param>
+    public bool IsDeleted(KernelRuntime? runtime)
+    {
+        if (runtime is { HasPoints: true })
+            runtime.Acted(this, PointKind.Look);
+        return Volatile.Read(ref _count) < 0;
+    }
 
     /// <summary>Begins an operation.</summary>
     /// <param name="task">The operating task.</param>
@@ -36,6 +43,8 @@ public sealed class ActiveReferences : KernelLock
     /// <returns>False if the files are gone; the caller answers ENODEV (sysfs.md G9).</returns>
     public bool TryEnter(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
+        if (task.HasPoints)
+            task.Runtime.Acted(this, PointKind.Enter);
         if (task.Serial)
         {
             if (_count < 0)
@@ -60,7 +69,7 @@ public sealed class ActiveReferences : KernelLock
     public void Exit(KernelTask task)
     {
         if (task.HasPoints)
-            task.Runtime.Released(task, this, isShared: true);
+            task.Runtime.Acted(this, PointKind.UnlockShared);
         task.Released(this);
         if (task.Serial && _count > 0)
             _count--;
@@ -80,7 +89,7 @@ public sealed class ActiveReferences : KernelLock
         task.Awaits(this, file, line);
         if (task.HasPoints)
             await task.Runtime.PointAsync(task, this, PointKind.Delete);
-        _drained ??= new Completion();
+        _drained ??= new Completion(task.Runtime, this);
         int before = Interlocked.Add(ref _count, Deleted) - Deleted;
         if (before > 0)
             await _drained.WaitAsync(task);

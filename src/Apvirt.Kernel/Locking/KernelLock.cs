@@ -9,11 +9,16 @@ public abstract class KernelLock
     /// <summary>Makes a lock of a class.</summary>
     /// <param name="lockClass">Its class.</param>
     /// <param name="order">Its place among the locks of its class, where two of them may be held at once.</param>
-    protected KernelLock(LockClass lockClass, int order = 0)
+    /// <param name="owner">The object that it belongs to, whose name tells it from others of its class.</param>
+    protected KernelLock(LockClass lockClass, int order = 0, object? owner = null)
     {
         Class = lockClass;
         Order = order;
+        Owner = owner;
     }
+
+    /// <summary>The object that the lock belongs to; null if its class tells enough.</summary>
+    public object? Owner { get; }
 
     /// <summary>The class that orders and rules are stated for.</summary>
     public LockClass Class { get; }
@@ -32,7 +37,7 @@ public abstract class KernelLock
     public void Retire(KernelTask task)
     {
         if (IsHeld)
-            task.Checks?.Violations.Add(ViolationKind.HeldLockFreed, task, $"{this} is destroyed while it is held");
+            task.Checks?.Report(task, ViolationKind.HeldLockFreed, $"{this} is destroyed while it is held");
         IsRetired = true;
     }
 
@@ -41,7 +46,7 @@ public abstract class KernelLock
     public void Renew(KernelTask task)
     {
         if (IsHeld)
-            task.Checks?.Violations.Add(ViolationKind.HeldLockInitialised, task, $"{this} is initialised while it is held");
+            task.Checks?.Report(task, ViolationKind.HeldLockInitialised, $"{this} is initialised while it is held");
         IsRetired = false;
     }
 

@@ -10,13 +10,14 @@ namespace Apvirt.Kernel.Locking;
 /// A sleeping mutex, first come first served: the lock is handed to the first waiter, nobody overtakes.
 /// An uncontended acquire and release completes synchronously and allocates nothing (reference/runtime.md).
 /// </summary>
-public sealed class KernelMutex : KernelLock
+public sealed class KernelMutex : KernelLock, IPointTarget
 {
+    // The states of a lock that nobody shares (LockState).
     private const int Free = 0;
-    private const int Taken = 1;
+    private const int Taken = LockState.Written;
 
     private int _state;
-    private KernelTask? _owner;
+    private KernelTask? _holder;
     private WaitQueue? _waiters;
 
     // Whether anybody waits, or is about to; written under the gate of _waiters. A release stores Free and then looks here
@@ -27,18 +28,18 @@ public sealed class KernelMutex : KernelLock
     /// <summary>Makes a free mutex of a class.</summary>
     /// <param name="lockClass">Its class.</param>
     /// <param name="order">Its place among the locks of its class, where two of them may be held at once.</param>
-    public KernelMutex(LockClass lockClass, int order = 0) : base(lockClass, order)
+    /// <param name="owner">The object that it belongs to, whose name tells it from others of its class.</param>
+    public KernelMutex(LockClass lockClass, int order = 0, object? owner = null) : base(lockClass, order, owner)
     {
     }
 
     /// <summary>The task that holds the mutex, null when it is free.</summary>
-    public KernelTask? Owner => _owner;
+    public KernelTask? Holder => _holder;
 
     /// <inheritdoc/>
-    public override bool IsHeld => _owner is not null;
+    public override bool IsHeld => _holder is not null;
 
-    /// <summary>Whether nobody else gets it: it is held, or on the way from its holder to whoever is next.</summary>
-    internal bool IsTaken => Volatile.Read(ref _state) != Free;
+    bool IPointTarget.CanDo(PointKind kind) => kind != PointKind.Lock || new LockState(Volatile.Read(ref _state), Askers: 0).MayGrant(LockMode.Write);
 
     /// <summary>Acquires the mutex, sleeping until it is this task's turn.</summary>
     /// <param name="task">The acquiring task, which must not hold the mutex already.</param>
@@ -72,8 +73,12 @@ public sealed class KernelMutex : KernelLock
     /// <param name="file">Acquiring file; filled in by the compiler.</param>
     /// <param name="line">Acquiring line; filled in by the compiler.</param>
     /// <returns>Whether the mutex is now held by the task.</returns>
-    public bool TryLock(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) =>
-        TryTake(task, file, line, isTry: true);
+    public bool TryLock(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    {
+        if (task.HasPoints)
+            task.Runtime.Acted(this, PointKind.Try);
+        return TryTake(task, file, line, isTry: true);
+    }
 
     /// <summary>The same as <see cref="TryLock"/>, at a point where others may run first.</summary>
     /// <param name="task">The acquiring task.</param>
@@ -84,7 +89,7 @@ public sealed class KernelMutex : KernelLock
     {
         if (task.HasPoints)
             await task.Runtime.PointAsync(task, this, PointKind.Try);
-        return TryTake(task, file, line, isTry: true);
+        return TryLock(task, file, line);
     }
 
     /// <summary>The same as <see cref="Unlock"/>, at a point where others may run first: for a mutex that somebody tries.</summary>
@@ -104,16 +109,16 @@ public sealed class KernelMutex : KernelLock
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Unlock(KernelTask task)
     {
-        if (!ReferenceEquals(_owner, task))
+        if (!ReferenceEquals(_holder, task))
         {
             RefuseUnlock(task);
             return;
         }
         // What looks at the host on a release sees the lock free; nobody gets in before the state is free too.
-        _owner = null;
+        _holder = null;
         task.Released(this);
         if (task.HasPoints)
-            task.Runtime.Released(task, this, isShared: false);
+            task.Runtime.Acted(this, PointKind.Unlock);
         if (_hasWaiters)
         {
             HandOver();
@@ -137,7 +142,7 @@ public sealed class KernelMutex : KernelLock
         {
             return false;
         }
-        _owner = task;
+        _holder = task;
         task.Acquired(this, LockMode.Write, file, line, isTry);
         return true;
     }
@@ -145,7 +150,7 @@ public sealed class KernelMutex : KernelLock
     // For a task that announced the acquisition before it began to wait.
     private void Own(KernelTask task)
     {
-        _owner = task;
+        _holder = task;
         task.Acquired(this, LockMode.Write, task.WaitingAt.File, task.WaitingAt.Line);
     }
 
@@ -226,9 +231,9 @@ public sealed class KernelMutex : KernelLock
 
     private void RefuseUnlock(KernelTask task)
     {
-        string what = $"task '{task.Name}' unlocks {Class.Name}, which is held by {_owner?.Name ?? "nobody"}";
+        string what = $"task '{task.Name}' unlocks {Class.Name}, which is held by {_holder?.Name ?? "nobody"}";
         if (task.Checks is null)
             throw new InvalidOperationException(what);
-        task.Checks.Violations.Add(ViolationKind.UnlockBalance, task, what);
+        task.Checks.Report(task, ViolationKind.UnlockBalance, what);
     }
 }

@@ -8,26 +8,25 @@ namespace Apvirt.Kernel.Locking;
 
 /// <summary>
 /// A sleeping reader/writer lock, first come first served: a reader that comes after a waiting writer waits behind it,
-/// so neither side starves. Uncontended use completes synchronously and allocates nothing.
+/// so neither side starves (<see cref="LockState"/>). Uncontended use completes synchronously and allocates nothing.
 /// </summary>
-public sealed class KernelRwSemaphore : KernelLock
+public sealed class KernelRwSemaphore : KernelLock, IPointTarget
 {
-    private const int Written = -1;
-
     private readonly WaitQueue _waiters = new();
 
-    // Guarded by the gate of _waiters: the number of readers, or Written.
-    private int _holders;
+    // Guarded by the gate of _waiters.
+    private LockState _state;
 
     /// <summary>Makes a free lock of a class.</summary>
     /// <param name="lockClass">Its class.</param>
     /// <param name="order">Its place among the locks of its class, where two of them may be held at once.</param>
-    public KernelRwSemaphore(LockClass lockClass, int order = 0) : base(lockClass, order)
+    /// <param name="owner">The object that it belongs to, whose name tells it from others of its class.</param>
+    public KernelRwSemaphore(LockClass lockClass, int order = 0, object? owner = null) : base(lockClass, order, owner)
     {
     }
 
     /// <inheritdoc/>
-    public override bool IsHeld => _holders != 0;
+    public override bool IsHeld => _state.IsHeld;
 
     /// <summary>Acquires in a mode, sleeping until it is this task's turn.</summary>
     /// <param name="task">The acquiring task.</param>
@@ -58,6 +57,8 @@ public sealed class KernelRwSemaphore : KernelLock
     /// <param name="line">Acquiring line; filled in by the compiler.</param>
     public bool TryLockRead(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
+        if (task.HasPoints)
+            task.Runtime.Acted(this, PointKind.TryShared);
         lock (_waiters.Gate)
             return TryTake(task, LockMode.Read, file, line, isTry: true);
     }
@@ -80,6 +81,8 @@ public sealed class KernelRwSemaphore : KernelLock
     /// <param name="line">Acquiring line; filled in by the compiler.</param>
     public bool TryLockWrite(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
+        if (task.HasPoints)
+            task.Runtime.Acted(this, PointKind.Try);
         lock (_waiters.Gate)
             return TryTake(task, LockMode.Write, file, line, isTry: true);
     }
@@ -103,9 +106,21 @@ public sealed class KernelRwSemaphore : KernelLock
         task.Runtime.LeavesSection();
     }
 
+    /// <summary>Whether a try would succeed now, for whoever watches.</summary>
+    /// <param name="mode">How it is wanted.</param>
+    public bool MayTry(LockMode mode) => _state.MayTry(mode);
+
+    bool IPointTarget.CanDo(PointKind kind) => kind switch
+    {
+        PointKind.Lock => _state.MayGrant(LockMode.Write),
+        PointKind.LockShared => _state.MayGrant(LockMode.Read),
+        PointKind.LockRecursive => _state.MayGrant(LockMode.RecursiveRead),
+        _ => true,
+    };
+
     private void Unlock(KernelTask task, bool shared)
     {
-        if (shared ? _holders <= 0 : _holders != Written)
+        if (shared ? _state.Holders <= 0 : _state.Holders != LockState.Written)
         {
             RefuseUnlock(task, shared);
             return;
@@ -115,16 +130,31 @@ public sealed class KernelRwSemaphore : KernelLock
         if (!isBalanced)
             return;
         if (task.HasPoints)
-            task.Runtime.Released(task, this, shared);
+            task.Runtime.Acted(this, shared ? PointKind.UnlockShared : PointKind.Unlock);
         lock (_waiters.Gate)
-            _holders = shared ? _holders - 1 : 0;
+            _state = _state.Released(shared ? LockMode.Read : LockMode.Write);
         Admit();
     }
 
+    // Asking has an effect of its own for a writer: it keeps out readers that come later. So it is a step of its own.
     private async ValueTask LockAtPointAsync(KernelTask task, LockMode mode, string? file, int line)
     {
-        await task.Runtime.PointAsync(task, this, mode == LockMode.Write ? PointKind.Lock : PointKind.LockShared);
-        await LockNowAsync(task, mode, file, line);
+        if (mode != LockMode.Write)
+        {
+            await task.Runtime.PointAsync(task, this, mode == LockMode.Read ? PointKind.LockShared : PointKind.LockRecursive);
+            await LockNowAsync(task, mode, file, line);
+            return;
+        }
+        await task.Runtime.PointAsync(task, this, PointKind.Ask);
+        if (!task.Runtime.Decides(task))
+        {
+            await LockNowAsync(task, mode, file, line);
+            return;
+        }
+        _state = _state.Asked();
+        task.Acquiring(this, mode, file, line);
+        await task.Runtime.PointAsync(task, this, PointKind.Lock);
+        Take(task, mode, file, line, isTry: false, hasAsked: true);
     }
 
     private ValueTask LockNowAsync(KernelTask task, LockMode mode, string? file, int line)
@@ -135,28 +165,25 @@ public sealed class KernelRwSemaphore : KernelLock
                 return default;
             task.Acquiring(this, mode, file, line);
             task.Waiter.Mode = mode;
+            if (mode == LockMode.Write)
+                _state = _state.Asked();
             _ = _waiters.Join(task, interruptible: false);
             return task.Waiter.Pending;
         }
     }
 
+    // Nobody overtakes who waits, but for readers that may read again.
     private bool TryTake(KernelTask task, LockMode mode, string? file, int line, bool isTry)
     {
-        if ((mode != LockMode.RecursiveRead && !_waiters.IsEmpty) || !Fits(mode))
+        if (!_state.MayTry(mode) || (mode != LockMode.RecursiveRead && !_waiters.IsEmpty))
             return false;
-        Take(task, mode, file, line, isTry);
+        Take(task, mode, file, line, isTry, hasAsked: false);
         return true;
     }
 
-    /// <summary>Whether an acquisition would not have to wait for a holder.</summary>
-    /// <param name="mode">Its mode.</param>
-    public bool Admits(LockMode mode) => Fits(mode);
-
-    private bool Fits(LockMode mode) => mode == LockMode.Write ? _holders == 0 : _holders >= 0;
-
-    private void Take(KernelTask task, LockMode mode, string? file, int line, bool isTry)
+    private void Take(KernelTask task, LockMode mode, string? file, int line, bool isTry, bool hasAsked)
     {
-        _holders = mode == LockMode.Write ? Written : _holders + 1;
+        _state = _state.Granted(mode, hasAsked);
         task.Acquired(this, mode, file, line, isTry);
     }
 
@@ -169,10 +196,11 @@ public sealed class KernelRwSemaphore : KernelLock
             lock (_waiters.Gate)
             {
                 next = _waiters.First;
-                if (next is null || !Fits(next.Mode))
+                // Whoever is first has nobody before it: a reader does not wait for writers behind it.
+                if (next is null || !(next.Mode == LockMode.Write ? _state.MayGrant(LockMode.Write) : _state.MayGrant(LockMode.RecursiveRead)))
                     return;
                 _waiters.Remove(next);
-                Take(next.Task, next.Mode, next.Task.WaitingAt.File, next.Task.WaitingAt.Line, isTry: false);
+                Take(next.Task, next.Mode, next.Task.WaitingAt.File, next.Task.WaitingAt.Line, isTry: false, hasAsked: next.Mode == LockMode.Write);
             }
             next.Wake(WaitResult.Done);
         }
@@ -183,6 +211,6 @@ public sealed class KernelRwSemaphore : KernelLock
         string what = $"task '{task.Name}' releases {Class.Name}, which nobody {(shared ? "reads" : "writes")}";
         if (task.Checks is null)
             throw new InvalidOperationException(what);
-        task.Checks.Violations.Add(ViolationKind.UnlockBalance, task, what);
+        task.Checks.Report(task, ViolationKind.UnlockBalance, what);
     }
 }

@@ -7,16 +7,17 @@ namespace Apvirt.Kernel.Locking;
 public sealed class KernelSpinLock : KernelLock
 {
     private readonly Lock _gate = new();
-    private KernelTask? _owner;
+    private KernelTask? _holder;
 
     /// <summary>Makes a free lock of a class.</summary>
     /// <param name="lockClass">Its class.</param>
-    public KernelSpinLock(LockClass lockClass) : base(lockClass)
+    /// <param name="owner">The object that it belongs to, whose name tells it from others of its class.</param>
+    public KernelSpinLock(LockClass lockClass, object? owner = null) : base(lockClass, owner: owner)
     {
     }
 
     /// <inheritdoc/>
-    public override bool IsHeld => _owner is not null;
+    public override bool IsHeld => _holder is not null;
 
     /// <summary>Acquires the lock; to be used in a <c>using</c> statement.</summary>
     /// <param name="task">The acquiring task.</param>
@@ -25,12 +26,12 @@ public sealed class KernelSpinLock : KernelLock
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Section Lock(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
+        if (task.HasPoints)
+            task.Runtime.Passed(this, isReleased: false);
         if (!task.Serial)
             Enter(task, file, line);
         task.Acquired(this, LockMode.Write, file, line);
-        _owner = task;
-        if (task.HasPoints)
-            task.Runtime.Passed(this, isReleased: false);
+        _holder = task;
         return new Section(this, task);
     }
 
@@ -55,7 +56,7 @@ public sealed class KernelSpinLock : KernelLock
         /// <summary>Releases the lock.</summary>
         public void Dispose()
         {
-            _lock._owner = null;
+            _lock._holder = null;
             _task.Released(_lock);
             if (_task.HasPoints)
                 _task.Runtime.Passed(_lock, isReleased: true);

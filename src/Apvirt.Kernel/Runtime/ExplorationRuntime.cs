@@ -1,113 +1,10 @@
 using System.Runtime.ExceptionServices;
-using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 
 namespace Apvirt.Kernel.Runtime;
-
-/// <summary>A task whose steps somebody else decides.</summary>
-public sealed class SteppedTask
-{
-    internal SteppedTask(int index, KernelTask task)
-    {
-        Index = index;
-        Task = task;
-    }
-
-    /// <summary>Number of the task, from 0 in the order of their starts.</summary>
-    public int Index { get; }
-
-    /// <summary>The task.</summary>
-    public KernelTask Task { get; }
-
-    /// <summary>The lock or completion before which it stands, null if it stands before none.</summary>
-    public object? Target { get; internal set; }
-
-    /// <summary>What it is about to do to the target.</summary>
-    public PointKind Kind { get; internal set; }
-
-    /// <summary>Whether it has ended.</summary>
-    public bool HasEnded => Spawned.IsCompleted;
-
-    /// <summary>What it is about to do in the middle of its code, where it stands: releases, reads or writes something; null if it does not.</summary>
-    public string? Amid { get; internal set; }
-
-    /// <summary>Whether it can do a step: it was woken, or what it is about to acquire is free.</summary>
-    public bool CanStep => Item is not null || Amid is not null || (Target is not null && Kind is PointKind.Try or PointKind.TryShared or PointKind.Unlock or PointKind.Enter or PointKind.Delete) || (Target is not null && Target switch
-    {
-        KernelMutex mutex => !mutex.IsTaken,
-        KernelRwSemaphore semaphore => semaphore.Admits(Kind == PointKind.Lock ? LockMode.Write : LockMode.Read),
-        _ => true,
-    });
-
-    internal SpawnedTask Spawned { get; set; } = null!;
-
-    /// <summary>Whether it was started or woken, and goes on from there.</summary>
-    public bool IsWoken => Item is not null;
-
-    internal IThreadPoolWorkItem? Item { get; set; }
-
-    // What goes on when the step at the target is done.
-    internal TaskWaiter Waiter { get; set; } = null!;
-}
-
-/// <summary>
-/// Carries tasks that may stand still in the middle of their code, where they do not await. With one, points are
-/// everywhere: before releases and accesses too.
-/// </summary>
-public interface IStepCarrier
-{
-    /// <summary>Runs a step of a task until the task awaits, ends or stands still.</summary>
-    /// <param name="task">Number of the task.</param>
-    /// <param name="step">The step.</param>
-    void Run(int task, Action step);
-
-    /// <summary>Lets a task that stands still go on, as <see cref="Run"/> does.</summary>
-    /// <param name="task">Number of the task.</param>
-    void GoOn(int task);
-
-    /// <summary>Called by a step: the task stands still until it is let go on.</summary>
-    /// <param name="task">Number of the task.</param>
-    void Stand(int task);
-}
-
-/// <summary>Is told of what happens within a step that is none of its own.</summary>
-public interface IStepListener
-{
-    /// <summary>A lock was released.</summary>
-    /// <param name="target">The lock.</param>
-    /// <param name="isShared">Whether it was held shared.</param>
-    void Released(object target, bool isShared);
-
-    /// <summary>A guarded field was accessed, under its locks or not.</summary>
-    /// <param name="owner">The object that has the field.</param>
-    /// <param name="rule">The rule of the field.</param>
-    /// <param name="isWrite">Whether it was written.</param>
-    void Accessed(object owner, GuardRule rule, bool isWrite);
-
-    /// <summary>Something was accessed that no rule guards.</summary>
-    /// <param name="what">What.</param>
-    /// <param name="isWrite">Whether it was written.</param>
-    void Touched(string what, bool isWrite);
-
-    /// <summary>A spin lock was taken or released within the step.</summary>
-    /// <param name="spinLock">The lock.</param>
-    /// <param name="isReleased">Whether it was released.</param>
-    void Passed(KernelSpinLock spinLock, bool isReleased);
-
-    /// <summary>A task stands before an acquisition.</summary>
-    /// <param name="task">The task.</param>
-    void Arrived(SteppedTask task);
-
-    /// <summary>A task stands in the middle of its code, before a release or an access.</summary>
-    /// <param name="task">The task.</param>
-    void Standing(SteppedTask task);
-
-    /// <summary>A task was started or woken.</summary>
-    /// <param name="task">The task.</param>
-    void Woken(SteppedTask task);
-}
 
 /// <summary>
 /// The runtime of exploration: one thread, and whoever explores decides which task does its next step. A task stands still
@@ -120,9 +17,12 @@ public interface IStepListener
 /// </remarks>
 public sealed class ExplorationRuntime : KernelRuntime
 {
+    /// <summary>The most tasks of one execution.</summary>
+    public const int TasksMax = 32;
+
     private const int FiringsMax = 1000;
 
-    private readonly SimulationTime _time = new();
+    private readonly SimulationTime _time;
     private readonly Queue<IThreadPoolWorkItem> _preparing = new();
     private readonly List<SteppedTask> _tasks = [];
     private readonly Dictionary<KernelTask, SteppedTask> _byTask = [];
@@ -130,25 +30,36 @@ public sealed class ExplorationRuntime : KernelRuntime
     private ExceptionDispatchInfo? _bug;
     private SplitMix _random = new(1);
     private int _firings;
+    private int _roots;
 
-    // The task that does a step now; and how many sections it is in that are one step wherever points are.
+    // The task that does a step now; how many sections it is in that are one step wherever points are; and how many onlookers
+    // look meanwhile, whose accesses are none of the step's.
     private SteppedTask? _stepping;
     private int _sections;
+    private int _onlookers;
+
+    // Whether the step has released anything, and how many things it has done that others may come before or after: up to one
+    // before any release it is still as if it were done at once (Apvirt.Explore's PointNeeds says why).
+    private bool _isAfterRelease;
+    private int _contended;
+
+    /// <summary>Makes a runtime.</summary>
+    public ExplorationRuntime() : base(hasPoints: true, isSerial: true) => _time = new SimulationTime(() => _stepping?.LocalTime ?? 0);
 
     /// <summary>Carries tasks that stand still in the middle of their code; null to have them stand where they await only.</summary>
     public IStepCarrier? Carrier { get; init; }
 
-    /// <summary>With a <see cref="Carrier"/>: the fields before whose accesses there are points; null for all, and all releases.</summary>
+    /// <summary>With a <see cref="Carrier"/>: the fields and spin locks before which there are points; null for all, and all releases.</summary>
     public IReadOnlySet<string>? PointsAt { get; init; }
+
+    /// <summary>Numbers of tasks; one object for all executions of a search.</summary>
+    public TaskNumbers Numbers { get; init; } = new(TasksMax);
+
+    /// <summary>How many times the time of each task may be up while others can go on (M132); the order of all others is explored.</summary>
+    public int EarlyMax { get; init; } = 1;
 
     /// <inheritdoc/>
     public override TimeProvider Time => _time;
-
-    /// <inheritdoc/>
-    public override bool IsSerial => true;
-
-    /// <inheritdoc/>
-    public override bool HasPoints => true;
 
     /// <summary>The tasks that were started since exploration began.</summary>
     public IReadOnlyList<SteppedTask> Tasks => _tasks;
@@ -201,24 +112,32 @@ public sealed class ExplorationRuntime : KernelRuntime
     /// <inheritdoc/>
     public override SpawnedTask Spawn(string name, Func<KernelTask, ValueTask> body)
     {
-        SpawnedTask spawned = new(CreateTask(name), body);
         if (_listener is null)
         {
-            _preparing.Enqueue(spawned);
-            return spawned;
+            SpawnedTask prepared = new(CreateTask(name), body);
+            _preparing.Enqueue(prepared);
+            return prepared;
         }
-        SteppedTask task = new(_tasks.Count, spawned.Task) { Spawned = spawned, Item = spawned };
+        string path = _stepping is { } parent ? $"{parent.Path}.{parent.Children++}" : $"{_roots++}";
+        SpawnedTask spawned = new(CreateTask(name), body, path);
+        SteppedTask task = new(Numbers.Of(path), spawned.Task, EarlyMax) { Spawned = spawned, Item = spawned, Path = path };
         _tasks.Add(task);
         _byTask.Add(spawned.Task, task);
         _listener.Woken(task);
         return spawned;
     }
 
+    /// <summary>The task of a number.</summary>
+    /// <param name="index">The number.</param>
+    public SteppedTask TaskOf(int index) => _tasks.Find(task => task.Index == index) ?? throw new ArgumentOutOfRangeException(nameof(index), index, message: null);
+
     /// <summary>Lets a task do its step and go on to the next.</summary>
     /// <param name="task">A task that can step.</param>
     public void Step(SteppedTask task)
     {
         _stepping = task;
+        _isAfterRelease = false;
+        _contended = task.IsWoken || task.Amid is not null || task.Kind is PointKind.Lock or PointKind.LockShared or PointKind.LockRecursive or PointKind.Begin or PointKind.Sleep ? 0 : 1;
         if (task.Amid is not null)
         {
             task.Amid = null;
@@ -226,7 +145,7 @@ public sealed class ExplorationRuntime : KernelRuntime
         }
         else
         {
-            IThreadPoolWorkItem item = task.Item ?? task.Waiter;
+            IThreadPoolWorkItem item = task.Item ?? Pass(task);
             task.Item = null;
             task.Target = null;
             if (Carrier is null)
@@ -238,11 +157,28 @@ public sealed class ExplorationRuntime : KernelRuntime
         ThrowBug();
     }
 
+    // What a task stands before is done. If its time is up while others can go on, time has passed for this task alone: what the
+    // others do next they could have done before or after. For everybody it passes when nobody can go on.
+    private TaskWaiter Pass(SteppedTask task)
+    {
+        bool isUp = task.Kind is PointKind.Sleep || (task.Kind is PointKind.WaitFor && task.Target is IPointTarget target && !target.CanDo(PointKind.Wait));
+        if (isUp)
+        {
+            task.EarlyLeft--;
+            task.LocalTime = Math.Max(task.LocalTime, task.Due);
+        }
+        return task.Waiter;
+    }
+
     /// <summary>Lets time pass until some task can step, no timer is set any more, or timers seem to go on for ever.</summary>
     public void LetTimePass()
     {
+        bool hasPassed = false;
         while (!_tasks.Exists(task => task.CanStep) && _time.NextDue() is not long.MaxValue and var due && _firings++ < FiringsMax)
         {
+            if (!hasPassed)
+                _listener?.TimePassed();
+            hasPassed = true;
             // What is due at once wakes whom it wakes, and these can go on in any order.
             while (_time.NextDue() == due)
                 _time.FireNext();
@@ -266,44 +202,58 @@ public sealed class ExplorationRuntime : KernelRuntime
     }
 
     /// <inheritdoc/>
-    public override void Released(KernelTask task, object target, bool isShared)
+    public override ValueTask DelayAsync(KernelTask task, TimeSpan duration) =>
+        Of(task) is { } stepped ? SleepAsync(stepped, task, duration) : base.DelayAsync(task, duration);
+
+    internal override bool Decides(KernelTask task) => Of(task) is not null;
+
+    internal override long DueOf(KernelTask task, TimeSpan limit) => Of(task) is { } stepped ? stepped.Due = _time.GetTimestamp() + limit.Ticks : 0;
+
+    internal override void WakeAtPoint(KernelTask task, short generation)
     {
-        if (Carrier is not null)
-            Stand("releases", target is KernelLock kernelLock ? kernelLock.Class.Name : "");
-        _listener?.Released(target, isShared);
+        if (Of(task) is not { } stepped || stepped.Target is null || stepped.IsWoken || task.Waiter.Generation != generation)
+            return;
+        stepped.Item = task.Waiter;
+        _listener!.Woken(stepped);
     }
 
-    /// <inheritdoc/>
-    public override void Accessed(object owner, GuardRule rule, bool isWrite)
+    internal override void Acted(object target, PointKind kind)
     {
+        if (!IsSeen)
+            return;
+        if (Carrier is not null && kind is PointKind.Unlock or PointKind.UnlockShared)
+            Stand("releases", target is KernelLock kernelLock ? kernelLock.Class.Name : "", isRelease: true);
+        else if (Carrier is not null && target is Completion completion && kind is not (PointKind.Wait or PointKind.WaitFor))
+            Stand(kind == PointKind.Look ? "looks at" : "completes", $"completion of {completion.Owner}");
+        _isAfterRelease |= kind is PointKind.Unlock or PointKind.UnlockShared or PointKind.Complete or PointKind.CompleteAll;
+        _listener!.Acted(target, kind);
+    }
+
+    internal override void Accessed(object owner, FieldRule rule, string? part, AccessKind kind)
+    {
+        if (!IsSeen)
+            return;
         if (Carrier is not null)
-            Stand(isWrite ? "writes" : "reads", rule.Field);
-        _listener?.Accessed(owner, rule, isWrite);
+            Stand(kind == AccessKind.Write ? "writes" : "reads", rule.Field);
+        _listener!.Accessed(owner, rule, part, kind);
+    }
+
+    internal override void AccessedToo(object owner, FieldRule rule, string? part, AccessKind kind)
+    {
+        if (IsSeen)
+            _listener!.Accessed(owner, rule, part, kind);
     }
 
     // Who has a spin lock is not interrupted.
     /// <inheritdoc/>
     public override void Passed(KernelSpinLock spinLock, bool isReleased)
     {
+        if (!isReleased && Carrier is not null && IsSeen)
+            Stand("spins for", spinLock.Class.Name);
         _sections += isReleased ? -1 : 1;
-        _listener?.Passed(spinLock, isReleased);
-    }
-
-    /// <inheritdoc/>
-    public override void Touched(string what, bool isWrite)
-    {
-        if (Carrier is not null)
-            Stand(isWrite ? "writes" : "reads", what);
-        _listener?.Touched(what, isWrite);
-    }
-
-    /// <inheritdoc/>
-    public override void Touched(IReadOnlyList<(string What, bool IsWrite)> all)
-    {
-        if (Carrier is not null)
-            Stand(all.Any(one => one.IsWrite) ? "writes" : "reads", string.Join(", ", all.Select(one => one.What)));
-        foreach ((string what, bool isWrite) in all)
-            _listener?.Touched(what, isWrite);
+        if (IsSeen)
+            _listener!.Passed(spinLock, isReleased);
+        _isAfterRelease |= isReleased;
     }
 
     /// <inheritdoc/>
@@ -311,6 +261,12 @@ public sealed class ExplorationRuntime : KernelRuntime
 
     /// <inheritdoc/>
     public override void LeavesSection() => _sections--;
+
+    /// <inheritdoc/>
+    public override void BeginLooking() => _onlookers++;
+
+    /// <inheritdoc/>
+    public override void EndLooking() => _onlookers--;
 
     internal override void OnBug(ExceptionDispatchInfo bug) => _bug ??= bug;
 
@@ -325,17 +281,40 @@ public sealed class ExplorationRuntime : KernelRuntime
         _preparing.Enqueue(runnable);
     }
 
+    // What is told while nobody steps is the preparation, or time that passes.
+    private bool IsSeen => _stepping is not null && _onlookers == 0 && _listener is not null;
+
+    private async ValueTask SleepAsync(SteppedTask stepped, KernelTask task, TimeSpan duration)
+    {
+        DueOf(task, duration);
+        ValueTask pending = PointAsync(task, this, PointKind.Sleep);
+        short generation = task.Waiter.Generation;
+        await using (Time.CreateTimer(_ => WakeAtPoint(task, generation), state: null, duration, Timeout.InfiniteTimeSpan))
+            await pending;
+    }
+
     // The worker of a queue does what it does for whoever waits for it, and is no caller of its own.
     private SteppedTask? Of(KernelTask task) =>
         _byTask.GetValueOrDefault(task) ?? (task.Lender is { } lender ? _byTask.GetValueOrDefault(lender) : null);
 
-    private void Stand(string action, string target)
+    private void Stand(string action, string target, bool isRelease = false)
     {
         if (_stepping is not { } task || _sections > 0 || PointsAt?.Contains(target) == false)
             return;
+        if (PointsAt is not null && !isRelease && !_isAfterRelease && _contended++ == 0)
+            return;
         task.Amid = $"{action} {target}";
         _listener!.Standing(task);
-        Carrier!.Stand(task.Index);
+        if (_listener.GoesOn(task))
+        {
+            task.Amid = null;
+            _isAfterRelease = false;
+        }
+        else
+        {
+            Carrier!.Stand(task.Index);
+        }
+        _contended = 1;
     }
 
     private void ThrowBug()

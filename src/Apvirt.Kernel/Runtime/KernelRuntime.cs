@@ -1,6 +1,7 @@
 using System.Runtime.ExceptionServices;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 
@@ -14,20 +15,32 @@ public abstract class KernelRuntime
 {
     private int _lastTaskId;
 
+    /// <summary>Makes a runtime.</summary>
+    /// <param name="hasPoints">Whether it wants points, and is told of every access.</param>
+    /// <param name="isSerial">Whether all tasks share one thread.</param>
+    private protected KernelRuntime(bool hasPoints, bool isSerial)
+    {
+        HasPoints = hasPoints;
+        IsSerial = isSerial;
+    }
+
     /// <summary>Clock and timers.</summary>
     public abstract TimeProvider Time { get; }
 
     /// <summary>What is checked while tasks run; null if nothing is. Tasks that exist already are not affected.</summary>
     public KernelChecks? Checks { get; init; }
 
+    /// <summary>The known defects that were shown so far; filled while something is checked.</summary>
+    internal DeviationLog Deviations { get; } = new();
+
     /// <summary>Who looks at the state at the points where invariants must hold; null if nobody does.</summary>
     public ICheckPoints? CheckPoints { get; set; }
 
     /// <summary>Whether all tasks share one thread.</summary>
-    public abstract bool IsSerial { get; }
+    public bool IsSerial { get; }
 
-    /// <summary>Whether the runtime wants a scheduling point before each acquisition.</summary>
-    public virtual bool HasPoints => false;
+    /// <summary>Whether the runtime wants a scheduling point before each acquisition, and is told of every access to what is shared.</summary>
+    public bool HasPoints { get; }
 
     /// <summary>Makes an identity for a caller that drives its own operations, such as a vCPU or a prompt.</summary>
     /// <param name="name">What the task is, for reports.</param>
@@ -60,35 +73,57 @@ public abstract class KernelRuntime
     /// <param name="kind">What it is about to do to it.</param>
     public virtual ValueTask PointAsync(KernelTask task, object target, PointKind kind) => default;
 
-    /// <summary>A task has released a lock; only runtimes with <see cref="HasPoints"/> are told.</summary>
-    /// <param name="task">The task.</param>
-    /// <param name="target">The lock.</param>
-    /// <param name="isShared">Whether it was held shared.</param>
-    public virtual void Released(KernelTask task, object target, bool isShared)
-    {
-    }
-
-    /// <summary>Somebody has accessed a guarded field; only runtimes with <see cref="HasPoints"/> are told, while checks are on.</summary>
-    /// <param name="owner">The object that has the field.</param>
-    /// <param name="rule">The rule of the field.</param>
-    /// <param name="isWrite">Whether it was written.</param>
-    public virtual void Accessed(object owner, GuardRule rule, bool isWrite)
-    {
-    }
-
     /// <summary>
-    /// Somebody is about to read or write what neither a lock with a point before it nor a rule guards, so that the order with others
-    /// who do may make a difference; only runtimes with <see cref="HasPoints"/> need be told.
+    /// Whether a task that stands at a point goes on only when what it is about to do can be done. Where nobody decides, it
+    /// goes on at once and waits for itself.
     /// </summary>
-    /// <param name="what">What it is, the same in every execution. The access follows at once.</param>
-    /// <param name="isWrite">Whether it is written.</param>
-    public virtual void Touched(string what, bool isWrite)
+    /// <param name="task">The task.</param>
+    internal virtual bool Decides(KernelTask task) => false;
+
+    /// <summary>When a wait ends that begins now; whoever decides needs to know.</summary>
+    /// <param name="task">The waiting task.</param>
+    /// <param name="limit">The longest wait.</param>
+    internal virtual long DueOf(KernelTask task, TimeSpan limit) => 0;
+
+    /// <summary>A task that stands at a point is woken by something else than what it is about to do: by a signal, or by time.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="generation">Number of the wait at the point (<see cref="TaskWaiter.Generation"/>).</param>
+    internal virtual void WakeAtPoint(KernelTask task, short generation)
     {
     }
 
-    /// <summary>As the other, of several things at once: nobody comes between them.</summary>
-    /// <param name="all">What they are, and whether they are written.</param>
-    public virtual void Touched(IReadOnlyList<(string What, bool IsWrite)> all)
+    /// <summary>A synchronisation object is used within a step; only runtimes with <see cref="HasPoints"/> are told.</summary>
+    /// <param name="target">The object.</param>
+    /// <param name="kind">What is done to it.</param>
+    internal virtual void Acted(object target, PointKind kind)
+    {
+    }
+
+    /// <summary>Somebody is about to access a field that is shared; only runtimes with <see cref="HasPoints"/> are told.</summary>
+    /// <param name="owner">The object that has the field; its name is the same in every execution.</param>
+    /// <param name="rule">What is stated of the field.</param>
+    /// <param name="part">The part of the field, where others need not meet who access other parts; null for the whole.</param>
+    /// <param name="kind">How.</param>
+    internal virtual void Accessed(object owner, FieldRule rule, string? part, AccessKind kind)
+    {
+    }
+
+    /// <summary>As <see cref="Accessed"/>, of a further part of the same access: nobody comes between the two.</summary>
+    /// <param name="owner">The object that has the field; its name is the same in every execution.</param>
+    /// <param name="rule">What is stated of the field.</param>
+    /// <param name="part">The part of the field; null for the whole.</param>
+    /// <param name="kind">How.</param>
+    internal virtual void AccessedToo(object owner, FieldRule rule, string? part, AccessKind kind)
+    {
+    }
+
+    /// <summary>From here to <see cref="EndLooking"/> an onlooker looks at the state, which is no access of whoever runs now.</summary>
+    public virtual void BeginLooking()
+    {
+    }
+
+    /// <summary>The end of what <see cref="BeginLooking"/> began.</summary>
+    public virtual void EndLooking()
     {
     }
 

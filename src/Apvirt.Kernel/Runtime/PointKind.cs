@@ -7,6 +7,8 @@ public enum PointKind
     Lock,
     /// <summary>Acquires shared.</summary>
     LockShared,
+    /// <summary>Acquires shared, whoever waits to have it exclusively: for a task that may share it already.</summary>
+    LockRecursive,
     /// <summary>Acquires exclusively, or finds that it cannot.</summary>
     Try,
     /// <summary>Acquires shared, or finds that it cannot.</summary>
@@ -19,4 +21,24 @@ public enum PointKind
     Delete,
     /// <summary>Begins another call, which is named; nothing is acquired.</summary>
     Begin,
+    /// <summary>Begins to wait for an exclusive hold, which keeps those out who come to share.</summary>
+    Ask,
+    /// <summary>Releases a shared hold.</summary>
+    UnlockShared,
+    /// <summary>Waits until something has happened, and takes its part of that.</summary>
+    Wait,
+    /// <summary>Waits as <see cref="Wait"/> does, or finds that time was up first.</summary>
+    WaitFor,
+    /// <summary>Looks whether a wait would go through.</summary>
+    Look,
+    /// <summary>Lets one wait through.</summary>
+    Complete,
+    /// <summary>Lets all waits through, from now on.</summary>
+    CompleteAll,
+    /// <summary>Takes back what was completed.</summary>
+    Reset,
+    /// <summary>Lets time pass.</summary>
+    Sleep,
+    /// <summary>Takes a spin lock.</summary>
+    Spin,
 }

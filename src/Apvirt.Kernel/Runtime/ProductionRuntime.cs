@@ -12,7 +12,7 @@ public sealed class ProductionRuntime : KernelRuntime
     /// <summary>Makes a runtime.</summary>
     /// <param name="seed">Seed of <see cref="NextRandom"/>.</param>
     /// <param name="time">Clock and timers; the system's if null.</param>
-    public ProductionRuntime(ulong seed, TimeProvider? time = null)
+    public ProductionRuntime(ulong seed, TimeProvider? time = null) : base(hasPoints: false, isSerial: false)
     {
         _random = new SplitMix(seed);
         Time = time ?? TimeProvider.System;
@@ -20,9 +20,6 @@ public sealed class ProductionRuntime : KernelRuntime
 
     /// <inheritdoc/>
     public override TimeProvider Time { get; }
-
-    /// <inheritdoc/>
-    public override bool IsSerial => false;
 
     /// <inheritdoc/>
     public override SpawnedTask Spawn(string name, Func<KernelTask, ValueTask> body)

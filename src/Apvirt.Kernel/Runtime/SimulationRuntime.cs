@@ -15,7 +15,6 @@ public sealed class SimulationRuntime : KernelRuntime
 
     private readonly SimulationTime _time = new();
     private readonly List<IThreadPoolWorkItem> _runnable = [];
-    private readonly bool _preemptive;
     private readonly bool _shuffled;
     private ExceptionDispatchInfo? _bug;
     private long _horizon = long.MaxValue;
@@ -24,21 +23,14 @@ public sealed class SimulationRuntime : KernelRuntime
     /// <summary>Makes a runtime.</summary>
     /// <param name="seed">0: tasks run in the order in which they became runnable. Otherwise in an order drawn from the seed.</param>
     /// <param name="preemptive">Whether another task may also run before each acquisition of a lock, drawn from the seed.</param>
-    public SimulationRuntime(ulong seed = 0, bool preemptive = false)
+    public SimulationRuntime(ulong seed = 0, bool preemptive = false) : base(preemptive, isSerial: true)
     {
         _random = new SplitMix(seed);
         _shuffled = seed != 0;
-        _preemptive = preemptive;
     }
 
     /// <inheritdoc/>
     public override TimeProvider Time => _time;
-
-    /// <inheritdoc/>
-    public override bool IsSerial => true;
-
-    /// <inheritdoc/>
-    public override bool HasPoints => _preemptive;
 
     /// <summary>Virtual time since the runtime was made.</summary>
     public TimeSpan Now => TimeSpan.FromTicks(_time.Now);

@@ -4,7 +4,8 @@ namespace Apvirt.Kernel.Runtime;
 /// Virtual time: it stands still while anything can run and then jumps to the next timer. Ticks of 100 ns since an
 /// arbitrary, fixed origin, so a run does not depend on the day it is made.
 /// </summary>
-internal sealed class SimulationTime : TimeProvider
+/// <param name="atLeast">What time it is at least for whoever asks; null if it is the same for all.</param>
+internal sealed class SimulationTime(Func<long>? atLeast = null) : TimeProvider
 {
     private static readonly DateTimeOffset Origin = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
@@ -15,9 +16,9 @@ internal sealed class SimulationTime : TimeProvider
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
-    public override long GetTimestamp() => Now;
+    public override long GetTimestamp() => atLeast is null ? Now : Math.Max(Now, atLeast());
 
-    public override DateTimeOffset GetUtcNow() => Origin.AddTicks(Now);
+    public override DateTimeOffset GetUtcNow() => Origin.AddTicks(GetTimestamp());
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
@@ -47,7 +48,7 @@ internal sealed class SimulationTime : TimeProvider
     }
 
     private void Set(SimulationTimer timer, TimeSpan due) =>
-        _timers.Enqueue((timer, timer.Setting), (Now + due.Ticks, _sequence++));
+        _timers.Enqueue((timer, timer.Setting), (GetTimestamp() + due.Ticks, _sequence++));
 
     private sealed class SimulationTimer(SimulationTime time, TimerCallback callback, object? state) : ITimer
     {

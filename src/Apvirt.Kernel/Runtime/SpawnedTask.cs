@@ -8,12 +8,17 @@ namespace Apvirt.Kernel.Runtime;
 public sealed class SpawnedTask : IThreadPoolWorkItem
 {
     private readonly Func<KernelTask, ValueTask> _body;
-    private readonly Completion _end = new();
+    private readonly Completion _end;
     private ExceptionDispatchInfo? _failure;
 
-    internal SpawnedTask(KernelTask task, Func<KernelTask, ValueTask> body)
+    /// <summary>Makes a task that has not begun.</summary>
+    /// <param name="task">Its identity.</param>
+    /// <param name="body">What it does.</param>
+    /// <param name="path">Who started it and as which, where tasks are known by that; null to know it by its name.</param>
+    internal SpawnedTask(KernelTask task, Func<KernelTask, ValueTask> body, string? path = null)
     {
         Task = task;
+        _end = new Completion(task.Runtime, path is null ? task.Name : $"task {path}");
         _body = body;
     }
 
@@ -22,6 +27,9 @@ public sealed class SpawnedTask : IThreadPoolWorkItem
 
     /// <summary>Whether the body has ended.</summary>
     public bool IsCompleted => _end.IsDone;
+
+    /// <summary>The same for whoever schedules.</summary>
+    internal bool IsOver => _end.IsOver;
 
     /// <summary>Waits for the end.</summary>
     /// <param name="waiter">The waiting task.</param>

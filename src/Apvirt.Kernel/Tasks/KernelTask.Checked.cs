@@ -28,12 +28,6 @@ public sealed partial class KernelTask
     /// </summary>
     internal KernelTask? Lender { get; set; }
 
-    /// <summary>
-    /// The finding that predicts a violation here; null where none is expected. Set by code that has a known defect on
-    /// purpose, just around it.
-    /// </summary>
-    public string? Finding { get; set; }
-
     /// <summary>Where the acquisition is that the task waits for.</summary>
     internal LockSite WaitingAt { get; private set; }
 
@@ -43,7 +37,7 @@ public sealed partial class KernelTask
     public void AssertHeld(KernelLock kernelLock, LockMode mode = LockMode.RecursiveRead)
     {
         if (Checks is not null && !HoldsAs(kernelLock, mode))
-            Checks.Violations.Add(ViolationKind.Assertion, this, $"{kernelLock}{mode.Suffix()} is not held");
+            Checks.Report(this, ViolationKind.Assertion, $"{kernelLock}{mode.Suffix()} is not held");
     }
 
     /// <summary>Checks that the task does not hold a lock.</summary>
@@ -51,7 +45,7 @@ public sealed partial class KernelTask
     public void AssertNotHeld(KernelLock kernelLock)
     {
         if (Checks is not null && Holds(kernelLock))
-            Checks.Violations.Add(ViolationKind.Assertion, this, $"{kernelLock} is held");
+            Checks.Report(this, ViolationKind.Assertion, $"{kernelLock} is held");
     }
 
     /// <summary>Checks that the task holds no lock of a class, whichever.</summary>
@@ -63,7 +57,7 @@ public sealed partial class KernelTask
         foreach (HeldLock held in Held)
         {
             if (held.Lock.Class == lockClass)
-                Checks.Violations.Add(ViolationKind.Assertion, this, $"{lockClass} is held");
+                Checks.Report(this, ViolationKind.Assertion, $"{lockClass} is held");
         }
     }
 
@@ -78,12 +72,13 @@ public sealed partial class KernelTask
     /// <summary>Ends an operation of the task: nothing may be held (invariant I28).</summary>
     public void ReturnToUser()
     {
+        Returns();
         if (_heldCount == 0)
             return;
         string held = string.Join(", ", Held.ToArray());
         if (Checks is null)
             throw new InvalidOperationException($"task '{Name}' ended holding {held}");
-        Checks.Violations.Add(ViolationKind.HeldAtReturn, this, $"{Name} ends holding {held}");
+        Checks.Report(this, ViolationKind.HeldAtReturn, $"{Name} ends holding {held}");
     }
 
     /// <summary>Whether the task, or who lends it locks, holds a lock at least in a mode.</summary>
@@ -111,6 +106,7 @@ public sealed partial class KernelTask
     {
         if (Checks is null)
             return;
+        Acts();
         WaitingAt = new LockSite(file, line);
         Look(kernelLock, mode, WaitingAt, isTry: false);
     }
@@ -124,6 +120,7 @@ public sealed partial class KernelTask
 
     private void AcquiredChecked(KernelLock kernelLock, LockMode mode, LockSite site, bool isTry)
     {
+        Acts();
         int count = _heldCount;
         if (count >= _held.Length)
             Grow();
@@ -147,7 +144,7 @@ public sealed partial class KernelTask
         LockValidator validator = Checks!.Locks;
         ulong key = ChainCache.Extend(_chainKey, kernelLock.Class.Hash, mode, isTry);
         if (kernelLock.IsRetired)
-            Checks.Violations.Add(ViolationKind.RetiredLock, this, $"{kernelLock} is taken after its object was destroyed");
+            Checks.Report(this, ViolationKind.RetiredLock, $"{kernelLock} is taken after its object was destroyed");
         if (!validator.Chains.Contains(key))
         {
             Count();
@@ -167,11 +164,11 @@ public sealed partial class KernelTask
             at = IndexOf(kernelLock);
         if (at < 0)
         {
-            Checks!.Violations.Add(ViolationKind.UnlockBalance, this, $"{kernelLock} is released by {Name}, which does not hold it");
+            Checks!.Report(this, ViolationKind.UnlockBalance, $"{kernelLock} is released by {Name}, which does not hold it");
             return;
         }
         if (_trail[at].Pins > 0)
-            Checks!.Violations.Add(ViolationKind.PinnedLock, this, $"{kernelLock} is released while it is pinned");
+            Checks!.Report(this, ViolationKind.PinnedLock, $"{kernelLock} is released while it is pinned");
         if (at == _heldCount - 1)
         {
             _heldCount = at;
@@ -181,7 +178,11 @@ public sealed partial class KernelTask
         {
             ReleasedBelow(at);
         }
-        Runtime.CheckPoints?.Released(this);
+        if (Runtime.CheckPoints is not { } points)
+            return;
+        Runtime.BeginLooking();
+        points.Released(this);
+        Runtime.EndLooking();
     }
 
     // The chain above the released lock is another one now.
@@ -189,8 +190,8 @@ public sealed partial class KernelTask
     {
         if (Checks!.Locks.RequiresLifo)
         {
-            Checks.Violations.Add(
-                ViolationKind.ReleaseOrder, this, $"{_held[at]} is released before {string.Join(", ", Held[(at + 1)..].ToArray())}, taken later");
+            Checks.Report(
+                this, ViolationKind.ReleaseOrder, $"{_held[at]} is released before {string.Join(", ", Held[(at + 1)..].ToArray())}, taken later");
         }
         _chainKey = _trail[at].KeyBelow;
         for (int i = at; i < _heldCount - 1; i++)
@@ -209,7 +210,7 @@ public sealed partial class KernelTask
             return;
         int at = IndexOf(kernelLock);
         if (at < 0)
-            Checks.Violations.Add(ViolationKind.Assertion, this, $"{kernelLock} is pinned and not held");
+            Checks.Report(this, ViolationKind.Assertion, $"{kernelLock} is pinned and not held");
         else
             _trail[at].Pins += change;
     }

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Waiting;
 
 namespace Apvirt.Kernel.Tasks;
@@ -13,6 +14,9 @@ namespace Apvirt.Kernel.Tasks;
 /// </summary>
 public sealed partial class KernelTask
 {
+    private static readonly SharedField Signal = new("signal", "it only ever comes, and whoever waits is woken");
+
+    private Shared<bool> _isInterrupted;
     private HeldLock[] _held = new HeldLock[8];
     private int _heldCount;
 
@@ -24,6 +28,7 @@ public sealed partial class KernelTask
         HasPoints = runtime.HasPoints;
         Serial = runtime.IsSerial;
         Checks = runtime.Checks;
+        IsWatched = HasPoints || Checks is not null;
         Waiter = new TaskWaiter(this);
     }
 
@@ -49,10 +54,13 @@ public sealed partial class KernelTask
     public KernelChecks? Checks { get; }
 
     /// <summary>Whether a signal is pending; interruptible waits end with <see cref="Errno.EINTR"/> (sysfs.md G11).</summary>
-    public bool IsInterrupted { get; private set; }
+    public bool IsInterrupted => _isInterrupted.Read(Runtime, Name, Signal);
 
     /// <summary>True when the runtime wants a scheduling point before each acquisition.</summary>
     public bool HasPoints { get; }
+
+    /// <summary>Whether somebody is told of accesses to guarded fields: checks, or whoever explores.</summary>
+    internal bool IsWatched { get; }
 
     /// <summary>True when all tasks of the runtime share one thread, so that lock words need no atomic instructions.</summary>
     internal bool Serial { get; }
@@ -62,7 +70,7 @@ public sealed partial class KernelTask
     /// <summary>Delivers a signal: an interruptible wait of the task ends, a later one does not begin.</summary>
     public void Interrupt()
     {
-        IsInterrupted = true;
+        _isInterrupted.Write(Runtime, Name, Signal, true);
         Waiter.Interrupt();
     }
 

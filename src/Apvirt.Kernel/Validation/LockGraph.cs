@@ -56,7 +56,7 @@ internal sealed class LockEdge(LockNode from, LockNode to)
     /// <summary>Who took the locks in this order first; null for an edge that is only declared.</summary>
     internal LockTrace? First { get; set; }
 
-    /// <summary>The finding that predicts the order; null if none does.</summary>
+    /// <summary>The finding that predicts the order; null if none does, or somebody has taken the locks so without it.</summary>
     internal string? Finding { get; set; }
 }
 

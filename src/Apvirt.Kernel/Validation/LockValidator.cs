@@ -15,6 +15,8 @@ namespace Apvirt.Kernel.Validation;
 /// </remarks>
 public sealed class LockValidator
 {
+    private static readonly string OrderRule = ViolationLog.RuleOf(ViolationKind.CircularLocking);
+
     private readonly ViolationLog _violations;
     private readonly DeclaredOrder _order;
     private readonly LockValidatorOptions _options;
@@ -100,7 +102,7 @@ public sealed class LockValidator
         foreach (HeldLock held in task.Held)
         {
             if (held.Lock.Class.Kind == LockKind.Spin)
-                Report(ViolationKind.WaitContext, "invalid wait context", $"{taken.Class} is taken inside {held.Lock.Class}, which must not sleep", trace, []);
+                Report(ViolationKind.WaitContext, "invalid wait context", $"{taken.Class} is taken inside {held.Lock.Class}, which must not sleep", trace, [], FindingOf(task));
         }
     }
 
@@ -122,13 +124,13 @@ public sealed class LockValidator
                 string what = isSame ? "the same lock" : "another lock of the class";
                 Report(
                     ViolationKind.RecursiveLocking, "possible recursive locking detected",
-                    $"{trace.Taken.Class}{mode.Suffix()} is taken while {what} is held as {held}", trace, []);
+                    $"{trace.Taken.Class}{mode.Suffix()} is taken while {what} is held as {held}", trace, [], FindingOf(task));
             }
             else if (held.Lock.Order >= taken.Order)
             {
                 Report(
                     ViolationKind.NestingOrder, "possible recursive locking detected",
-                    $"{taken.Class} number {taken.Order} is taken after number {held.Lock.Order}; expected ascending numbers", trace, []);
+                    $"{taken.Class} number {taken.Order} is taken after number {held.Lock.Order}; expected ascending numbers", trace, [], FindingOf(task));
             }
         }
         return isAlone;
@@ -143,12 +145,16 @@ public sealed class LockValidator
             if (held.Lock.Class == taken.Class)
                 continue;
             if (_forbidden.TryGetValue((held.Lock.Class.Name, taken.Class.Name), out string? why))
-                Report(ViolationKind.ForbiddenOrder, "forbidden lock order", $"{taken.Class} is taken while {held.Lock.Class} is held: {why}", trace, []);
+                Report(ViolationKind.ForbiddenOrder, "forbidden lock order", $"{taken.Class} is taken while {held.Lock.Class} is held: {why}", trace, [], FindingOf(task));
             LockEdge edge = _graph.Edge(_graph.Node(held.Lock.Class), node);
             Dependencies type = TypeOf(held.Mode, mode);
             bool isNew = edge.First is null || !edge.Types.HasAny(type);
+            // Who takes the locks in this order without the deviation shows that the order is not due to it.
+            if (edge.First is null)
+                edge.Finding = FindingOf(task);
+            else if (edge.Finding is not null && FindingOf(task) is null)
+                edge.Finding = null;
             edge.First ??= trace with { Held = [.. trace.Held.Take(i + 1)] };
-            edge.Finding ??= task.Finding;
             if (!isNew)
                 continue;
             edge.Types |= type;
@@ -184,16 +190,17 @@ public sealed class LockValidator
             cycle.Select(edge => edge.Finding).FirstOrDefault(finding => finding is not null));
     }
 
-    private void Report(ViolationKind kind, string title, string summary, LockTrace trace, IReadOnlyList<LockLane> lanes, string? finding = null)
+    private void Report(ViolationKind kind, string title, string summary, LockTrace trace, IReadOnlyList<LockLane> lanes, string? finding)
     {
         LockReport report = new(title, trace, lanes, []);
         string identity = lanes.Count > 0 ? $"{kind} {string.Join(' ', report.Cycle)}" : $"{kind} {summary}";
         if (!_reported.Add(identity))
             return;
         report = report with { Stack = Calls() };
-        string rule = kind == ViolationKind.WaitContext ? "wait context" : "I27";
-        _violations.Add(new Violation(kind, rule, summary, trace.Task, LockReportText.Format(report)) { Locks = report, Finding = finding });
+        _violations.Add(new Violation(kind, ViolationLog.RuleOf(kind), summary, trace.Task, LockReportText.Format(report)) { Locks = report, Finding = finding });
     }
+
+    private static string? FindingOf(KernelTask task) => task.Checks!.FindingOf(task, OrderRule);
 
     // Only for a report: the calls that led here, as far as they belong to apvirt.
     private static List<string> Calls()

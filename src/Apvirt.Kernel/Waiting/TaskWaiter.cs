@@ -22,6 +22,9 @@ internal sealed class TaskWaiter : IValueTaskSource, IValueTaskSource<WaitResult
     /// <summary>Whether a signal may end the present wait.</summary>
     internal bool Interruptible { get; set; }
 
+    /// <summary>Whether the task stands at a point that a signal may end.</summary>
+    internal bool AtPoint { get; set; }
+
     // Links of the queue that the waiter is in; guarded by the queue's gate.
     internal WaitQueue? Queue { get; set; }
     internal TaskWaiter? Next { get; set; }
@@ -49,7 +52,9 @@ internal sealed class TaskWaiter : IValueTaskSource, IValueTaskSource<WaitResult
 
     internal void Interrupt()
     {
-        if (Interruptible)
+        if (AtPoint)
+            Task.Runtime.WakeAtPoint(Task, Generation);
+        else if (Interruptible)
             Queue?.Cancel(this, Generation, WaitResult.Interrupted);
     }
 

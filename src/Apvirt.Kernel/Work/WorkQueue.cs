@@ -1,5 +1,6 @@
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 
@@ -26,7 +27,7 @@ public sealed class WorkItem
     internal bool IsPending { get; set; }
     internal bool IsRunning { get; set; }
     internal bool HasFlushers { get; set; }
-    internal Completion Idle { get; } = new();
+    internal Completion? Idle { get; set; }
 
     // Who waits for the item under locks that guard what it changes; the worker acts on its behalf meanwhile.
     internal KernelTask? Lender { get; set; }
@@ -38,6 +39,8 @@ public sealed class WorkItem
 /// </summary>
 public sealed class WorkQueue
 {
+    private static readonly SharedField Items = new("work items", "a work queue is a synchronisation object, with a gate of its own");
+
     private readonly KernelRuntime _runtime;
     private readonly KernelTask _worker;
     private readonly Lock _gate = new();
@@ -107,6 +110,7 @@ public sealed class WorkQueue
         {
             if (!item.IsPending && !item.IsRunning)
                 return;
+            item.Idle ??= new Completion(_runtime, item.Duty.Class);
             if (!item.HasFlushers)
                 item.Idle.Reset();
             item.HasFlushers = true;
@@ -118,7 +122,7 @@ public sealed class WorkQueue
     private void Touches()
     {
         if (_runtime.HasPoints)
-            _runtime.Touched(_worker.Name, isWrite: true);
+            _runtime.Accessed(_worker.Name, Items, part: null, AccessKind.Write);
     }
 
     private void Begin(WorkItem item)
@@ -196,6 +200,7 @@ public sealed class WorkQueue
     {
         Touches();
         item.Duty.End(_worker);
+        _worker.Returns();
         _worker.Lender = null;
         item.Lender = null;
         item.IsRunning = false;
@@ -203,6 +208,6 @@ public sealed class WorkQueue
         if (item.IsPending || !item.HasFlushers)
             return;
         item.HasFlushers = false;
-        item.Idle.CompleteAll();
+        item.Idle!.CompleteAll();
     }
 }

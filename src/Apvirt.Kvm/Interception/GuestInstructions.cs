@@ -108,16 +108,8 @@ public sealed class GuestInstructions : IApInstructions
 
     private bool Reaches(Apqn apqn) => IsAvailable && Apcb.Contains(apqn);
 
-    // Read by the machine, which takes no lock.
-    private Apcb Apcb
-    {
-        get
-        {
-            if (_runtime.HasPoints)
-                _runtime.Touched($"{KvmGuards.Apcb.Field} of {_vcpu.Machine}", isWrite: false);
-            return _vcpu.Machine.Apcb;
-        }
-    }
+    // Read by the machine, which takes no lock: while the vCPU is in SIE the masks do not change.
+    private Apcb Apcb => _vcpu.Machine.Apcb;
 
     private TResult InSie<TState, TResult>(TState state, Func<TState, TResult> instruction)
     {

@@ -1,4 +1,5 @@
 using Apvirt.Kernel;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 
@@ -7,6 +8,7 @@ namespace Apvirt.Kvm.Interception;
 /// <summary>Registers of an instruction that is being handled; the handler changes them.</summary>
 public sealed class PqapRequest
 {
+    [OwnedBy("The task of the vCPU has the request alone, from the interception until the guest goes on.")]
     private PqapRegisters _registers;
 
     /// <summary>Makes a request.</summary>

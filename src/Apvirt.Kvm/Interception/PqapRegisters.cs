@@ -1,4 +1,5 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Kernel.Sharing;
 
 namespace Apvirt.Kvm.Interception;
 
@@ -12,12 +13,15 @@ public struct PqapRegisters
     private const ulong InterruptBit = 1UL << 47;
 
     /// <summary>Function code and APQN.</summary>
+    [OwnedBy("It is a value, and belongs to whoever has the request that it is in.")]
     public ulong Gr0 { get; set; }
 
     /// <summary>Operands; the status word is returned in its lower half.</summary>
+    [OwnedBy("It is a value, and belongs to whoever has the request that it is in.")]
     public ulong Gr1 { get; set; }
 
     /// <summary>Address of the notification-indicator byte.</summary>
+    [OwnedBy("It is a value, and belongs to whoever has the request that it is in.")]
     public ulong Gr2 { get; set; }
 
     /// <summary>Function code.</summary>

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Numerics;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
@@ -5,6 +6,7 @@ using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 using Apvirt.Kernel.Work;
+using Apvirt.Kvm.Machines;
 
 namespace Apvirt.Kvm.Interrupts;
 
@@ -18,28 +20,27 @@ public sealed partial class Gisa
 
     // Guarded by RefLock.
     private Guarded<GisaState> _state;
-    private Guarded<List<IdleVcpu>> _idle = new([]);
+    private Guarded<ImmutableArray<IdleVcpu>> _idle = new([]);
 
-    // Made with the first alert, in the runtime of whoever interrupts.
-    private KernelTimer? _timer;
+    private readonly KernelTimer _timer;
 
     /// <summary>Subclasses with an interrupt that no vCPU has taken, 0x80 for subclass 0; for observers.</summary>
-    public byte Pending => _state.Peek.Pending;
+    public byte Pending => Look().Pending;
 
     /// <summary>Subclasses that alert the host now, for observers: none while the host is at work on an alert.</summary>
-    public byte Alerting => _state.Peek.Alerting;
+    public byte Alerting => Look().Alerting;
 
     /// <summary>vCPUs that wait for an interrupt, for observers.</summary>
-    public int IdleVcpus => _idle.Peek.Count;
+    public int IdleVcpus => LookAtIdle().Length;
 
     /// <summary>Subclasses with an interrupt that a waiting vCPU could take, for observers: none stay there for long (V08).</summary>
-    public byte Undelivered => (byte)(Pending & _idle.Peek.Aggregate(0, (bits, vcpu) => bits | vcpu.Subclasses));
+    public byte Undelivered => (byte)(Pending & LookAtIdle().Aggregate(0, (bits, vcpu) => bits | vcpu.Subclasses));
 
     /// <summary>Whether the host is at work on an alert, for observers.</summary>
-    public bool IsDelivering => _state.Peek.Delivery is Delivery.Alerted or Delivery.Kicking;
+    public bool IsDelivering => Look().Delivery is Delivery.Alerted or Delivery.Kicking;
 
     /// <summary>Whether the vCPUs are held out of the kernel, for observers.</summary>
-    public bool AreHeldOut => _state.Peek.HoldOuts > 0;
+    public bool AreHeldOut => Look().HoldOuts > 0;
 
     /// <summary>An interrupt arrives for a subclass. Without a GISA it is lost.</summary>
     /// <param name="task">The task.</param>
@@ -61,7 +62,7 @@ public sealed partial class Gisa
         else if (state.Delivery == Delivery.Parked || (throughHost && state.Delivery == Delivery.None))
         {
             state = state with { Alerting = 0, Delivery = Delivery.Kicking };
-            StartTimer(task, TimeSpan.Zero);
+            _timer.Set(TimeSpan.Zero);
         }
     }
 
@@ -97,18 +98,20 @@ public sealed partial class Gisa
 
     /// <summary>A vCPU waits until an interrupt arrives that it can take, and takes it.</summary>
     /// <param name="task">The vCPU's task, which holds vcpu->mutex.</param>
+    /// <param name="vcpu">The vCPU.</param>
     /// <param name="subclasses">What it can take, 0x80 for subclass 0.</param>
     /// <returns>The subclass of the interrupt; -1 if the vCPU is held out of the kernel.</returns>
-    internal async ValueTask<int> WaitAsync(KernelTask task, byte subclasses)
+    internal async ValueTask<int> WaitAsync(KernelTask task, Vcpu vcpu, byte subclasses)
     {
         while (true)
         {
-            IdleVcpu idle = new(subclasses, new Completion());
+            IdleVcpu idle = new(subclasses, new Completion(task.Runtime, vcpu), IsKicked: false);
             if (TryTake(task, idle) is { } subclass)
                 return subclass;
             await idle.Woken.WaitAsync(task);
             using KernelSpinLock.Section section = RefLock.Lock(task);
-            _idle.Change(task, this, KvmGuards.Delivery).Remove(idle);
+            ref ImmutableArray<IdleVcpu> all = ref _idle.Change(task, this, KvmGuards.Delivery);
+            all = all.RemoveAt(IndexOf(all, idle));
         }
     }
 
@@ -142,7 +145,8 @@ public sealed partial class Gisa
         int possible = state.Pending & idle.Subclasses;
         if (possible == 0)
         {
-            _idle.Change(task, this, KvmGuards.Delivery).Add(idle);
+            ref ImmutableArray<IdleVcpu> all = ref _idle.Change(task, this, KvmGuards.Delivery);
+            all = all.Add(idle);
             return null;
         }
         int subclass = BitOperations.LeadingZeroCount((uint)possible << 24);
@@ -151,7 +155,7 @@ public sealed partial class Gisa
         if (state is { Pending: 0, Delivery: Delivery.Parked })
         {
             state = state with { Delivery = Delivery.Kicking };
-            StartTimer(task, KickInterval);
+            _timer.Set(KickInterval);
         }
         return subclass;
     }
@@ -164,15 +168,9 @@ public sealed partial class Gisa
         if (state.Delivery == Delivery.Alerted)
         {
             state = state with { Delivery = Delivery.Kicking };
-            StartTimer(task, TimeSpan.Zero);
+            _timer.Set(TimeSpan.Zero);
         }
         return default;
-    }
-
-    private void StartTimer(KernelTask task, TimeSpan due)
-    {
-        _timer ??= new KernelTimer(task.Runtime, "kick timer", Kick);
-        _timer.Set(due);
     }
 
     private ValueTask Kick(KernelTask task)
@@ -186,17 +184,41 @@ public sealed partial class Gisa
             state = state with { Alerting = _alertMask.Read(task, this, KvmGuards.Subclasses), Delivery = Delivery.None };
             return default;
         }
-        byte pending = state.Pending;
-        if (_idle.Read(task, this, KvmGuards.Delivery).Find(vcpu => !vcpu.IsKicked && (vcpu.Subclasses & pending) != 0) is not { } idle)
+        ImmutableArray<IdleVcpu> all = _idle.Read(task, this, KvmGuards.Delivery);
+        if (FirstFor(all, state.Pending) is not { } first)
         {
             state = state with { Delivery = Delivery.Parked };
             return default;
         }
-        idle.IsKicked = true;
-        idle.Woken.Complete();
-        StartTimer(task, KickInterval);
+        _idle.Write(task, this, KvmGuards.Delivery, all.SetItem(first, all[first] with { IsKicked = true }));
+        all[first].Woken.Complete();
+        _timer.Set(KickInterval);
         return default;
     }
+
+    // The first vCPU that can take what is pending and was not kicked.
+    private static int? FirstFor(ImmutableArray<IdleVcpu> all, byte pending)
+    {
+        for (int i = 0; i < all.Length; i++)
+        {
+            if (!all[i].IsKicked && (all[i].Subclasses & pending) != 0)
+                return i;
+        }
+        return null;
+    }
+
+    // Each wait has a completion of its own.
+    private static int IndexOf(ImmutableArray<IdleVcpu> all, IdleVcpu idle)
+    {
+        int i = 0;
+        while (all[i].Woken != idle.Woken)
+            i++;
+        return i;
+    }
+
+    private GisaState Look() => _state.Glance(_runtime, this, KvmGuards.Delivery);
+
+    private ImmutableArray<IdleVcpu> LookAtIdle() => _idle.Glance(_runtime, this, KvmGuards.Delivery);
 
     // Under RefLock. What subclasses alert has changed; while the GISA is on the alert list they alert when the list was cut.
     private void SetAlerting(KernelTask task)
@@ -211,6 +233,6 @@ public sealed partial class Gisa
     {
         ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);
         state = new GisaState { HoldOuts = state.HoldOuts, Single = state.Single, Suppressed = state.Suppressed };
-        _timer?.Cancel();
+        _timer.Cancel();
     }
 }

@@ -1,8 +1,11 @@
+using System.Collections.Immutable;
 using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Work;
 
 namespace Apvirt.Kvm.Interrupts;
 
@@ -21,18 +24,26 @@ public sealed partial class Gisa
     internal static readonly LockClass RefClass = new("gisa ref_lock", LockKind.Spin);
 
     // L27, a leaf. Guards _counts, _alertMask, _exists and all of Delivery.
-    internal KernelSpinLock RefLock { get; } = new(RefClass);
+    internal KernelSpinLock RefLock { get; }
 
-    private Guarded<int[]> _counts = new(new int[SubclassCount]);
+    private Guarded<ImmutableArray<int>> _counts = new([.. new int[SubclassCount]]);
     private Guarded<byte> _alertMask;
     private Guarded<bool> _exists;
+    private readonly KernelRuntime _runtime;
+    private readonly string _name;
     private readonly uint _designation;
 
     /// <summary>Makes the area.</summary>
+    /// <param name="runtime">The runtime of those who use it.</param>
+    /// <param name="name">Name for reports.</param>
     /// <param name="exists">Whether the VM has one; without it registrations are refused.</param>
     /// <param name="designation">What the hardware is told; not zero.</param>
-    public Gisa(bool exists, uint designation)
+    public Gisa(KernelRuntime runtime, string name, bool exists, uint designation)
     {
+        _runtime = runtime;
+        _name = name;
+        RefLock = new KernelSpinLock(RefClass, owner: this);
+        _timer = new KernelTimer(runtime, "kick timer", Kick);
         IsPossible = exists;
         _exists = new(exists);
         _designation = designation;
@@ -41,20 +52,32 @@ public sealed partial class Gisa
     /// <summary>Whether the VM can have a GISA at all.</summary>
     public bool IsPossible { get; }
 
-    /// <summary>Whether the VM has a GISA now; a secure guest has none if the ultravisor does not virtualise adapter interrupts.</summary>
-    public bool Exists => _exists.Peek;
+    /// <summary>Whether the VM has a GISA now, for observers; a secure guest has none if the ultravisor does not virtualise adapter interrupts.</summary>
+    public bool Exists => _exists.Glance(_runtime, this, KvmGuards.Subclasses);
 
-    /// <summary>The designation for AQIC, 0 if there is none.</summary>
+    /// <summary>The designation for AQIC, 0 if there is none; for observers.</summary>
     public uint Designation => Exists ? _designation : 0;
 
-    /// <summary>Subclasses that alert the host, 0x80 for subclass 0.</summary>
-    public byte AlertMask => _alertMask.Peek;
+    /// <summary>Subclasses that alert the host, 0x80 for subclass 0; for observers.</summary>
+    public byte AlertMask => _alertMask.Glance(_runtime, this, KvmGuards.Subclasses);
 
-    /// <summary>The finding that predicts registrations left over at the VM's end; null if none is expected.</summary>
-    public string? LeakedBy { get; set; }
+    /// <summary>The reference counts now, one for each subclass; for observers.</summary>
+    public IReadOnlyList<int> Counts => _counts.Glance(_runtime, this, KvmGuards.Subclasses);
 
-    /// <summary>The reference counts now, one for each subclass.</summary>
-    public IReadOnlyList<int> Counts => [.. _counts.Peek];
+    /// <inheritdoc/>
+    public override string ToString() => _name;
+
+    /// <summary>Whether the VM has a GISA. That stays so while the task holds kvm->lock: the GISA comes and goes with secure execution alone.</summary>
+    /// <param name="task">The task.</param>
+    public bool ReadExists(KernelTask task)
+    {
+        using KernelSpinLock.Section section = RefLock.Lock(task);
+        return _exists.Read(task, this, KvmGuards.Subclasses);
+    }
+
+    /// <summary>The designation, 0 if there is none; as <see cref="ReadExists"/>.</summary>
+    /// <param name="task">The task.</param>
+    public uint ReadDesignation(KernelTask task) => ReadExists(task) ? _designation : 0;
 
     /// <summary>Counts a queue or function that delivers to a subclass.</summary>
     /// <param name="task">The registering task.</param>
@@ -69,7 +92,9 @@ public sealed partial class Gisa
             return Errno.ENODEV;
         if (subclass is < 0 or >= SubclassCount)
             return Errno.ERANGE;
-        if (_counts.Change(task, this, KvmGuards.Subclasses)[subclass]++ == 0)
+        ref ImmutableArray<int> counts = ref _counts.Change(task, this, KvmGuards.Subclasses);
+        counts = counts.SetItem(subclass, counts[subclass] + 1);
+        if (counts[subclass] == 1)
         {
             _alertMask.Change(task, this, KvmGuards.Subclasses) |= (byte)(0x80 >> subclass);
             SetAlerting(task);
@@ -80,20 +105,21 @@ public sealed partial class Gisa
     /// <summary>Takes a registration back.</summary>
     /// <param name="task">The task.</param>
     /// <param name="subclass">Guest subclass, 0 to 7.</param>
-    /// <param name="forgets">Whether a registration is forgotten, not taken back, while there is no GISA (F19).</param>
+    /// <param name="profile">Whether a registration is forgotten, not taken back, while there is no GISA (F19); null for no.</param>
     /// <returns>ENODEV, ERANGE as for <see cref="Register"/>; EINVAL if there is no registration.</returns>
-    public Errno Unregister(KernelTask task, int subclass, bool forgets = false)
+    public Errno Unregister(KernelTask task, int subclass, Profile? profile = null)
     {
         using KernelSpinLock.Section section = RefLock.Lock(task);
         bool exists = _exists.Read(task, this, KvmGuards.Subclasses);
-        if (!exists && (forgets || !IsPossible))
+        if (!exists && (!IsPossible || profile?.Deviates(task, Quirk.SubclassesForgotten) == true))
             return Errno.ENODEV;
         if (subclass is < 0 or >= SubclassCount)
             return Errno.ERANGE;
-        int[] counts = _counts.Change(task, this, KvmGuards.Subclasses);
+        ref ImmutableArray<int> counts = ref _counts.Change(task, this, KvmGuards.Subclasses);
         if (counts[subclass] == 0)
             return Errno.EINVAL;
-        if (--counts[subclass] == 0)
+        counts = counts.SetItem(subclass, counts[subclass] - 1);
+        if (counts[subclass] == 0)
         {
             _alertMask.Change(task, this, KvmGuards.Subclasses) &= (byte)~(0x80 >> subclass);
             SetAlerting(task);
@@ -102,12 +128,10 @@ public sealed partial class Gisa
     }
 
     /// <summary>Takes the GISA from a VM that becomes secure; registrations stay counted.</summary>
-    internal void Destroy(KernelTask task, Profile profile)
+    internal void Destroy(KernelTask task)
     {
         using KernelSpinLock.Section section = RefLock.Lock(task);
         _exists.Write(task, this, KvmGuards.Subclasses, false);
-        if (_alertMask.Read(task, this, KvmGuards.Subclasses) != 0 && profile.Has(Quirk.SubclassesForgotten))
-            LeakedBy = Quirk.SubclassesForgotten.Finding();
         _alertMask.Write(task, this, KvmGuards.Subclasses, 0);
         ClearDelivery(task);
     }
@@ -117,16 +141,16 @@ public sealed partial class Gisa
     {
         using KernelSpinLock.Section section = RefLock.Lock(task);
         _exists.Write(task, this, KvmGuards.Subclasses, true);
-        if (profile.Has(Quirk.SubclassesForgotten))
-            return;
-        int[] counts = _counts.Read(task, this, KvmGuards.Subclasses);
+        ImmutableArray<int> counts = _counts.Read(task, this, KvmGuards.Subclasses);
         byte mask = 0;
         for (int subclass = 0; subclass < SubclassCount; subclass++)
             mask |= (byte)(counts[subclass] > 0 ? 0x80 >> subclass : 0);
+        if (mask == 0 || profile.Deviates(task, Quirk.SubclassesForgotten))
+            return;
         _alertMask.Write(task, this, KvmGuards.Subclasses, mask);
         SetAlerting(task);
     }
 
     /// <summary>The VM ends.</summary>
-    internal void End() => _timer?.Cancel();
+    internal void End() => _timer.Cancel();
 }

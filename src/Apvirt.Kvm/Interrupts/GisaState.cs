@@ -1,3 +1,5 @@
+using Apvirt.Kernel.Waiting;
+
 namespace Apvirt.Kvm.Interrupts;
 
 /// <summary>How interrupts of a VM stand (kvm.md §6).</summary>
@@ -34,7 +36,5 @@ internal enum Delivery
 /// <summary>A vCPU that waits for an interrupt.</summary>
 /// <param name="Subclasses">What it can take, 0x80 for subclass 0.</param>
 /// <param name="Woken">Completed when it is kicked.</param>
-internal sealed record IdleVcpu(byte Subclasses, Apvirt.Kernel.Waiting.Completion Woken)
-{
-    internal bool IsKicked { get; set; }
-}
+/// <param name="IsKicked">Whether it was kicked, and will look for itself.</param>
+internal readonly record struct IdleVcpu(byte Subclasses, Completion Woken, bool IsKicked);

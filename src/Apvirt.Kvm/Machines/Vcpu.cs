@@ -1,5 +1,7 @@
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Kvm.Machines;
@@ -13,7 +15,11 @@ public sealed class Vcpu
     private const int InSie = 1;
     private const int Blocked = 2;
 
-    private int _state;
+    private Shared<int> _state;
+    private Shared<bool> _isSupervisor = new(true);
+
+    // Guarded by kvm->lock.
+    private Guarded<long> _kicks;
 
     // Guarded by Mutex.
     private Guarded<bool> _isAivActive;
@@ -23,7 +29,7 @@ public sealed class Vcpu
     {
         Machine = machine;
         Index = index;
-        Mutex = new KernelMutex(VcpuClass, order: index);
+        Mutex = new KernelMutex(VcpuClass, order: index, owner: this);
         IsInterpretingAp = machine.Options.IsInterpretingAp;
         _isAivActive = new(machine.Options.HasAiv);
     }
@@ -41,7 +47,7 @@ public sealed class Vcpu
     public bool IsInterpretingAp { get; }
 
     /// <summary>ECA.AIV: adapter interrupts are virtualised; for observers.</summary>
-    public bool IsAivActive => _isAivActive.Peek;
+    public bool IsAivActive => _isAivActive.Glance(Runtime, this, KvmGuards.VcpuState);
 
     /// <summary>Whether adapter interrupts are virtualised.</summary>
     /// <param name="task">The task, which holds <see cref="Mutex"/>.</param>
@@ -50,7 +56,7 @@ public sealed class Vcpu
     internal void SetAiv(KernelTask task, bool isActive) => _isAivActive.Write(task, this, KvmGuards.VcpuState, isActive);
 
     /// <summary>Whether it is a secure vCPU, for observers.</summary>
-    public bool IsSecure => _isSecure.Peek;
+    public bool IsSecure => _isSecure.Glance(Runtime, this, KvmGuards.VcpuState);
 
     /// <summary>Whether it is a secure vCPU (I40).</summary>
     /// <param name="task">The task, which holds <see cref="Mutex"/>.</param>
@@ -62,10 +68,16 @@ public sealed class Vcpu
     public override string ToString() => $"{Machine}.{Index}";
 
     /// <summary>Whether the guest runs in supervisor state; AQIC is privileged.</summary>
-    public bool IsSupervisor { get; set; } = true;
+    public bool IsSupervisor
+    {
+        get => _isSupervisor.Read(Runtime, this, KvmFields.SupervisorState);
+        set => _isSupervisor.Write(Runtime, this, KvmFields.SupervisorState, value);
+    }
 
-    /// <summary>How often the vCPU was held out of SIE so that its control blocks could change.</summary>
-    public long Kicks { get; private set; }
+    /// <summary>How often the vCPU was held out of SIE so that its control blocks could change, for observers.</summary>
+    public long Kicks => _kicks.Glance(Runtime, this, KvmGuards.Kicks);
+
+    private KernelRuntime Runtime => Machine.Runtime;
 
     /// <summary>
     /// Executes one guest instruction in SIE. While masks are being changed the vCPU waits outside, so no instruction
@@ -78,11 +90,12 @@ public sealed class Vcpu
     public TResult RunInSie<TState, TResult>(TState state, Func<TState, TResult> instruction)
         where TState : allows ref struct
     {
+        KernelRuntime runtime = Runtime;
         SpinWait wait = default;
-        while (Interlocked.CompareExchange(ref _state, InSie, Out) != Out)
+        while (!_state.TryChange(runtime, this, KvmFields.Sie, Out, InSie))
             wait.SpinOnce(sleep1Threshold: -1);
         TResult result = instruction(state);
-        Volatile.Write(ref _state, Out);
+        _state.Write(runtime, this, KvmFields.Sie, Out);
         return result;
     }
 
@@ -90,16 +103,17 @@ public sealed class Vcpu
     /// <param name="task">The vCPU's task, which holds <see cref="Mutex"/>.</param>
     /// <param name="subclasses">Guest subclasses that it is enabled for, 0x80 for subclass 0.</param>
     /// <returns>The subclass of the interrupt that it takes; -1 if user space wants the vCPU back.</returns>
-    public ValueTask<int> WaitForInterruptAsync(KernelTask task, byte subclasses) => Machine.Gisa.WaitAsync(task, subclasses);
+    public ValueTask<int> WaitForInterruptAsync(KernelTask task, byte subclasses) => Machine.Gisa.WaitAsync(task, this, subclasses);
 
     /// <summary>Holds the vCPU out of SIE; waits for the instruction that it executes, never for its mutex.</summary>
-    internal void Block()
+    /// <param name="task">The task, which holds kvm->lock.</param>
+    internal void Block(KernelTask task)
     {
-        Kicks++;
+        _kicks.Change(task, this, KvmGuards.Kicks)++;
         SpinWait wait = default;
-        while (Interlocked.CompareExchange(ref _state, Blocked, Out) != Out)
+        while (!_state.TryChange(Runtime, this, KvmFields.Sie, Out, Blocked))
             wait.SpinOnce(sleep1Threshold: -1);
     }
 
-    internal void Unblock() => Volatile.Write(ref _state, Out);
+    internal void Unblock() => _state.Write(Runtime, this, KvmFields.Sie, Out);
 }

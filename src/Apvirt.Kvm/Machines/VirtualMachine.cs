@@ -1,7 +1,10 @@
+using System.Collections.Immutable;
 using Apvirt.Ap.Architecture;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Crypto;
 using Apvirt.Kvm.Interception;
@@ -17,30 +20,39 @@ namespace Apvirt.Kvm.Machines;
 /// <remarks>Lock order: kvm->lock, then vcpu->mutex, then pqap_hook_rwsem, then what the hook takes.</remarks>
 public sealed class VirtualMachine
 {
-    private readonly Vcpu[] _vcpus;
-    private int _references = 1;
-    private Guarded<Apcb> _apcb;
+    private readonly ImmutableArray<Vcpu> _vcpus;
+    private RefCount _references = new(1);
+    private Shared<object?> _addressSpace;
+    private Guarded<GuestMasks> _masks;
     private Guarded<IPqapHook?> _pqapHook;
     private Guarded<bool> _usesZpci;
     private Guarded<int> _lockedPages;
-    private Guarded<HashSet<string>> _devices = new(new HashSet<string>(StringComparer.Ordinal));
+    private Guarded<ImmutableArray<string>> _devices = new([]);
+    private Guarded<ImmutableArray<IAssociatedFunction>> _functions = new([]);
+
+    // What the control block holds, and how often it was written and cleared.
+    private readonly record struct GuestMasks(Apcb Apcb, long Sets, long Clears);
 
     /// <summary>Makes a VM with one reference, that of its file.</summary>
+    /// <param name="runtime">The runtime of those who use it.</param>
     /// <param name="name">Name for reports.</param>
     /// <param name="hostHasApxa">Whether the machine has extended addressing; decides the format of the control block.</param>
     /// <param name="options">What it is made with.</param>
-    public VirtualMachine(string name, bool hostHasApxa, VirtualMachineOptions options)
+    public VirtualMachine(KernelRuntime runtime, string name, bool hostHasApxa, VirtualMachineOptions options)
     {
+        Runtime = runtime;
         Name = name;
         Options = options;
         Format = !options.HasFacility76 || !options.HasAp ? CrycbFormat.Format0
             : hostHasApxa ? CrycbFormat.Format2
             : CrycbFormat.Format1;
-        Gisa = new Gisa(options.HasGisa && options.HasAiv, options.GisaDesignation);
+        Lock = new KernelMutex(KvmClass, owner: this);
+        HookLock = new KernelRwSemaphore(HookClass, owner: this);
+        FunctionsLock = new KernelSpinLock(FunctionsClass, owner: this);
+        Gisa = new Gisa(runtime, $"gisa of {name}", options.HasGisa && options.HasAiv, options.GisaDesignation);
         Protection = new SecureExecution(this, options.Ultravisor);
-        _vcpus = new Vcpu[options.VcpuCount];
-        for (int i = 0; i < _vcpus.Length; i++)
-            _vcpus[i] = new Vcpu(this, i);
+        _vcpus = [.. Enumerable.Range(0, options.VcpuCount).Select(index => new Vcpu(this, index))];
+        Vcpus = _vcpus;
     }
 
     /// <summary>Class of <see cref="Lock"/>.</summary>
@@ -52,7 +64,14 @@ public sealed class VirtualMachine
     public static LockClass HookClass { get; } = new("pqap_hook_rwsem", LockKind.RwSemaphore);
 
     /// <summary>The address space (mm) of the process that made the VM and that its memory is in; null if it is not told.</summary>
-    public object? AddressSpace { get; set; }
+    public object? AddressSpace
+    {
+        get => _addressSpace.Read(Runtime, this, KvmFields.AddressSpace);
+        set => _addressSpace.Write(Runtime, this, KvmFields.AddressSpace, value);
+    }
+
+    /// <summary>The runtime of those who use it.</summary>
+    public KernelRuntime Runtime { get; }
 
     /// <summary>Name for reports.</summary>
     public string Name { get; }
@@ -63,29 +82,27 @@ public sealed class VirtualMachine
     // kvm->lock, L15. Guards Apcb, UsesZpci and the blocking of vCPUs.
 
     /// <summary>kvm->lock (L15).</summary>
-    public KernelMutex Lock { get; } = new(KvmClass);
+    public KernelMutex Lock { get; }
 
     /// <summary>What the guest's AP control block holds; written under <see cref="Lock"/> with all vCPUs out of SIE.</summary>
-    public Apcb Apcb => _apcb.Peek;
+    public Apcb Apcb => _masks.Glance(Runtime, this, KvmGuards.Apcb).Apcb;
 
     // kzdev_list_lock, L26, a leaf. Guards _functions.
-    internal KernelSpinLock FunctionsLock { get; } = new(FunctionsClass);
-
-    private Guarded<List<IAssociatedFunction>> _functions = new([]);
+    internal KernelSpinLock FunctionsLock { get; }
 
     /// <summary>Whether the guest's PCI instructions are interpreted: from the first function on, for good.</summary>
-    public bool UsesZpci => _usesZpci.Peek;
+    public bool UsesZpci => _usesZpci.Glance(Runtime, this, KvmGuards.Zpci);
 
     /// <summary>The PCI functions that the VM uses, for observers.</summary>
-    public IReadOnlyList<IAssociatedFunction> Functions => _functions.Peek;
+    public IReadOnlyList<IAssociatedFunction> Functions => _functions.Glance(Runtime, this, KvmGuards.Functions);
 
     // pqap_hook_rwsem, L17. Guards PqapHook.
 
     /// <summary>pqap_hook_rwsem (L17): held for write to change the hook, for read while it is called (M069).</summary>
-    public KernelRwSemaphore HookLock { get; } = new(HookClass);
+    public KernelRwSemaphore HookLock { get; }
 
     /// <summary>Who handles intercepted AQIC instructions, for observers; null if nobody does.</summary>
-    public IPqapHook? PqapHook => _pqapHook.Peek;
+    public IPqapHook? PqapHook => _pqapHook.Glance(Runtime, this, KvmGuards.PqapHook);
 
     /// <summary>Whether the VM has a crypto control block (M043).</summary>
     public bool HasCrycb => Options.HasAp;
@@ -100,32 +117,21 @@ public sealed class VirtualMachine
     public SecureExecution Protection { get; }
 
     /// <summary>The vCPUs.</summary>
-    public IReadOnlyList<Vcpu> Vcpus => _vcpus;
+    public IReadOnlyList<Vcpu> Vcpus { get; }
 
-    /// <summary>How often masks were set.</summary>
-    public long SetMasksCount { get; private set; }
+    /// <summary>How often masks were set, for observers.</summary>
+    public long SetMasksCount => _masks.Glance(Runtime, this, KvmGuards.Apcb).Sets;
 
-    /// <summary>How often masks were cleared.</summary>
-    public long ClearMasksCount { get; private set; }
+    /// <summary>How often masks were cleared, for observers.</summary>
+    public long ClearMasksCount => _masks.Glance(Runtime, this, KvmGuards.Apcb).Clears;
 
     /// <summary>References now; 0 means destroyed.</summary>
-    public int References => Volatile.Read(ref _references);
+    public int References => _references.Read(Runtime, this, KvmFields.References);
 
     /// <summary>Takes a reference unless the VM is being destroyed.</summary>
     /// <param name="task">The task.</param>
     /// <returns>Whether the caller now has a reference.</returns>
-    public bool TryGet(KernelTask task)
-    {
-        Touches(task);
-        while (true)
-        {
-            int now = Volatile.Read(ref _references);
-            if (now == 0)
-                return false;
-            if (Interlocked.CompareExchange(ref _references, now + 1, now) == now)
-                return true;
-        }
-    }
+    public bool TryGet(KernelTask task) => _references.TryGet(task.Runtime, this, KvmFields.References);
 
     /// <summary>Gives a reference back; the last one ends the VM. The caller must not hold kvm->lock.</summary>
     /// <param name="task">The task.</param>
@@ -133,8 +139,7 @@ public sealed class VirtualMachine
     {
         if (task.Holds(Lock))
             Refuse(task, $"a reference to VM {Name} is given back with kvm->lock held");
-        Touches(task);
-        int left = Interlocked.Decrement(ref _references);
+        int left = _references.Put(task.Runtime, this, KvmFields.References);
         if (left < 0)
             Refuse(task, $"more references to VM {Name} are given back than were taken");
         else if (left == 0)
@@ -169,12 +174,20 @@ public sealed class VirtualMachine
     /// <param name="task">The task, which holds kvm->lock.</param>
     /// <param name="kind">What it is.</param>
     /// <returns>False if it has one.</returns>
-    public bool TryAddDevice(KernelTask task, string kind) => _devices.Change(task, this, KvmGuards.Devices).Add(kind);
+    public bool TryAddDevice(KernelTask task, string kind)
+    {
+        ImmutableArray<string> devices = _devices.Read(task, this, KvmGuards.Devices);
+        if (devices.Contains(kind, StringComparer.Ordinal))
+            return false;
+        _devices.Write(task, this, KvmGuards.Devices, devices.Add(kind));
+        return true;
+    }
 
     /// <summary>Takes a device away.</summary>
     /// <param name="task">The task, which holds kvm->lock.</param>
     /// <param name="kind">What it is.</param>
-    public void RemoveDevice(KernelTask task, string kind) => _devices.Change(task, this, KvmGuards.Devices).Remove(kind);
+    public void RemoveDevice(KernelTask task, string kind) =>
+        _devices.Write(task, this, KvmGuards.Devices, _devices.Read(task, this, KvmGuards.Devices).Remove(kind, StringComparer.Ordinal));
 
     /// <summary>Lets the guest's PCI instructions be interpreted from now on: once, with all vCPUs out of SIE.</summary>
     /// <param name="task">The task, which holds kvm->lock.</param>
@@ -188,7 +201,7 @@ public sealed class VirtualMachine
     }
 
     /// <summary>Guest pages that PCI functions keep in place, for observers.</summary>
-    public int LockedPages => _lockedPages.Peek;
+    public int LockedPages => _lockedPages.Glance(Runtime, this, KvmGuards.Zpci);
 
     /// <summary>Counts guest pages that are to stay in place.</summary>
     /// <param name="task">The task, which holds kvm->lock.</param>
@@ -209,7 +222,8 @@ public sealed class VirtualMachine
     public void AddFunction(KernelTask task, IAssociatedFunction function)
     {
         using KernelSpinLock.Section section = FunctionsLock.Lock(task);
-        _functions.Change(task, this, KvmGuards.Functions).Add(function);
+        ref ImmutableArray<IAssociatedFunction> functions = ref _functions.Change(task, this, KvmGuards.Functions);
+        functions = functions.Add(function);
     }
 
     /// <summary>Takes a PCI function off the VM's list.</summary>
@@ -218,7 +232,8 @@ public sealed class VirtualMachine
     public void RemoveFunction(KernelTask task, IAssociatedFunction function)
     {
         using KernelSpinLock.Section section = FunctionsLock.Lock(task);
-        _functions.Change(task, this, KvmGuards.Functions).Remove(function);
+        ref ImmutableArray<IAssociatedFunction> functions = ref _functions.Change(task, this, KvmGuards.Functions);
+        functions = functions.Remove(function);
     }
 
     /// <summary>Finds a PCI function of the VM. It may be gone from the VM when this returns: whoever uses it looks again under its lock.</summary>
@@ -227,7 +242,7 @@ public sealed class VirtualMachine
     public IAssociatedFunction? FindFunction(KernelTask task, uint handle)
     {
         using KernelSpinLock.Section section = FunctionsLock.Lock(task);
-        return _functions.Read(task, this, KvmGuards.Functions).Find(function => function.ReadHandle(task) == handle);
+        return _functions.Read(task, this, KvmGuards.Functions).FirstOrDefault(function => function.ReadHandle(task) == handle);
     }
 
     /// <summary>Whether an address is backed by guest memory.</summary>
@@ -239,30 +254,24 @@ public sealed class VirtualMachine
     /// <param name="apm">Adapters.</param>
     /// <param name="aqm">Usage domains.</param>
     /// <param name="adm">Control domains.</param>
-    public void SetMasks(KernelTask task, in ApMask apm, in ApMask aqm, in ApMask adm)
-    {
-        SetMasksCount++;
-        Write(task, new Apcb(apm, aqm, adm).Truncate(Format));
-    }
+    public void SetMasks(KernelTask task, in ApMask apm, in ApMask aqm, in ApMask adm) =>
+        Write(task, new Apcb(apm, aqm, adm).Truncate(Format), sets: 1, clears: 0);
 
     /// <summary>Takes all adapters and domains from the guest.</summary>
     /// <param name="task">The task, which holds kvm->lock.</param>
-    public void ClearMasks(KernelTask task)
-    {
-        ClearMasksCount++;
-        Write(task, default);
-    }
+    public void ClearMasks(KernelTask task) => Write(task, default, sets: 0, clears: 1);
 
     /// <inheritdoc/>
     public override string ToString() => Name;
 
-    private void Write(KernelTask task, in Apcb apcb)
+    private void Write(KernelTask task, in Apcb apcb, int sets, int clears)
     {
-        if (Lock.Owner != task)
+        if (!task.Holds(Lock))
             Refuse(task, $"masks of VM {Name} are changed without kvm->lock");
         AssertAlive(task, "its masks are changed");
         BlockVcpus(task);
-        _apcb.Write(task, this, KvmGuards.Apcb, apcb);
+        ref GuestMasks masks = ref _masks.Change(task, this, KvmGuards.Apcb);
+        masks = new GuestMasks(apcb, masks.Sets + sets, masks.Clears + clears);
         UnblockVcpus(task);
     }
 
@@ -270,7 +279,7 @@ public sealed class VirtualMachine
     {
         task.Runtime.EntersSection();
         foreach (Vcpu vcpu in _vcpus)
-            vcpu.Block();
+            vcpu.Block(task);
     }
 
     private void UnblockVcpus(KernelTask task)
@@ -298,15 +307,7 @@ public sealed class VirtualMachine
         if (Functions.Count > 0)
             Report(task, $"VM {Name} is destroyed with {Functions.Count} PCI functions");
         if (Gisa.Counts.Any(count => count != 0))
-            task.Checks.Violations.Add(new Violation(
-                ViolationKind.Lifetime, "I22", $"VM {Name} is destroyed with ISC references {string.Join(' ', Gisa.Counts)}", task.Name) { Finding = Gisa.LeakedBy });
-    }
-
-    // References are counted without a lock.
-    private void Touches(KernelTask task)
-    {
-        if (task.HasPoints)
-            task.Runtime.Touched($"references of {Name}", isWrite: true);
+            task.Checks.Report(task, ViolationKind.Lifetime, "I22", $"VM {Name} is destroyed with ISC references {string.Join(' ', Gisa.Counts)}");
     }
 
     private void AssertAlive(KernelTask task, string use)
@@ -323,5 +324,5 @@ public sealed class VirtualMachine
     }
 
     private static void Report(KernelTask task, string what) =>
-        task.Checks!.Violations.Add(new Violation(ViolationKind.Lifetime, "I16", what, task.Name) { Finding = task.Finding });
+        task.Checks!.Report(task, ViolationKind.Lifetime, "I16", what);
 }

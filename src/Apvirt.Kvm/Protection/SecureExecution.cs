@@ -1,7 +1,9 @@
+using System.Collections.Immutable;
 using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 
@@ -55,38 +57,47 @@ public sealed class SecureExecution
     private readonly Ultravisor? _ultravisor;
 
     // L31, inside kvm->lock. Guards nothing of ours: the memory of the secure VM is laid out under it.
-    private readonly KernelMutex _slots = new(SlotsClass);
+    private readonly KernelMutex _slots;
 
     // Guarded by kvm->lock.
     private Guarded<SecureState> _state;
+    private Guarded<bool> _isChangingVcpus;
 
-    // The ultravisor's book of pages: whether they are shared, and which are otherwise.
-    private readonly HashSet<ulong> _exceptions = [];
-    private bool _areShared = true;
+    // The ultravisor's book of pages.
+    private readonly SharedState<PageBook> _pages;
+
+    // Whether pages are shared, and which are otherwise.
+    private readonly record struct PageBook(bool AreShared, ImmutableHashSet<ulong> Exceptions);
 
     internal SecureExecution(VirtualMachine machine, Ultravisor? ultravisor)
     {
         _machine = machine;
         _ultravisor = ultravisor;
+        _slots = new KernelMutex(SlotsClass, owner: this);
+        _pages = new SharedState<PageBook>(this, KvmFields.SharedPages, new PageBook(AreShared: true, []));
     }
 
     /// <summary>The state, for observers.</summary>
-    public SecureState State => _state.Peek;
+    public SecureState State => _state.Glance(_machine.Runtime, _machine, KvmGuards.SecureState);
 
-    /// <summary>Whether vCPUs are being changed one after another, so that they differ (I43).</summary>
-    public bool IsChangingVcpus { get; private set; }
+    /// <summary>Whether vCPUs are being changed one after another, so that they differ, for observers (I43).</summary>
+    public bool IsChangingVcpus => _isChangingVcpus.Glance(_machine.Runtime, _machine, KvmGuards.SecureState);
+
+    /// <inheritdoc/>
+    public override string ToString() => $"pv of {_machine}";
 
     /// <summary>Whether the VM is protected.</summary>
     /// <param name="task">The task, which holds kvm->lock.</param>
-    public bool IsProtected(KernelTask task) => _state.Read(task, _machine, KvmGuards.SecureState).IsProtected;
+    public bool IsProtected(KernelTask task) => Read(task).IsProtected;
 
     /// <summary>Whether a secure guest shares a page with the host, as it must for a notification byte (kvm.md §6). Guests share theirs unless they say otherwise.</summary>
     /// <param name="task">The task.</param>
     /// <param name="address">An address in the page.</param>
     public bool IsShared(KernelTask task, ulong address)
     {
-        Touches(task, isWrite: false);
-        return _areShared != _exceptions.Contains(address >> PageShift);
+        ulong page = address >> PageShift;
+        using SharedState<PageBook>.Section section = _pages.Enter(task.Runtime, page, AccessKind.Read);
+        return section.Value.AreShared != section.Value.Exceptions.Contains(page);
     }
 
     /// <summary>The guest shares a page with the host, or takes it back. The guest's own instruction: no lock of the host is involved.</summary>
@@ -95,11 +106,10 @@ public sealed class SecureExecution
     /// <param name="isShared">Whether it is shared from now on.</param>
     public void Share(KernelTask task, ulong address, bool isShared)
     {
-        Touches(task, isWrite: true);
-        if (isShared == _areShared)
-            _exceptions.Remove(address >> PageShift);
-        else
-            _exceptions.Add(address >> PageShift);
+        ulong page = address >> PageShift;
+        using SharedState<PageBook>.Section section = _pages.Enter(task.Runtime, page, AccessKind.Write);
+        ref PageBook book = ref section.Value;
+        book = book with { Exceptions = isShared == book.AreShared ? book.Exceptions.Remove(page) : book.Exceptions.Add(page) };
     }
 
     /// <summary>Runs a command.</summary>
@@ -136,54 +146,47 @@ public sealed class SecureExecution
     /// <summary>The VM ends, and nobody else can reach it: its vCPUs and what is left of it go without kvm->lock.</summary>
     internal void End(KernelTask task)
     {
-        SecureState state = _state.Peek;
         if (_ultravisor is null)
             return;
-        _ultravisor.Forget(_machine.Vcpus.Count(vcpu => vcpu.IsSecure));
+        SecureState state = State;
+        _ultravisor.Forget(task, _machine.Vcpus.Count(vcpu => vcpu.IsSecure));
         _ultravisor.DestroyVms(task, (state.IsProtected ? 1 : 0) + state.SetAside + state.Leftovers);
     }
 
     private Errno UnshareAll(KernelTask task)
     {
-        Touches(task, isWrite: true);
-        _areShared = false;
-        _exceptions.Clear();
+        using SharedState<PageBook>.Section section = _pages.Enter(task.Runtime, AccessKind.Write);
+        section.Value = new PageBook(AreShared: false, []);
         return Errno.Ok;
     }
 
-    private void Touches(KernelTask task, bool isWrite)
-    {
-        if (task.HasPoints)
-            task.Runtime.Touched($"shared pages of {_machine}", isWrite);
-    }
+    private ref readonly SecureState Read(KernelTask task) => ref _state.Read(task, _machine, KvmGuards.SecureState);
 
-    private ref SecureState Change(KernelTask task) => ref _state.Change(task, _machine, KvmGuards.SecureState);
+    private void Write(KernelTask task, in SecureState state) => _state.Write(task, _machine, KvmGuards.SecureState, state);
 
     private async ValueTask<Errno> EnableAsync(KernelTask task, Profile profile)
     {
         if (IsProtected(task))
             return Errno.EINVAL;
-        SecureState before = _state.Read(task, _machine, KvmGuards.SecureState);
-        Change(task) = before with { HasExtendedSca = true };
+        SecureState before = Read(task);
+        Write(task, before with { HasExtendedSca = true });
         await _slots.LockAsync(task);
         Errno error = _ultravisor!.CreateVm(task);
         _slots.Unlock(task);
         if (error != Errno.Ok)
         {
-            if (!profile.Has(Quirk.EnableFailureLeavesTraces))
-                Change(task) = before;
+            if (!profile.Deviates(task, Quirk.EnableFailureLeavesTraces))
+                Write(task, before);
             return error;
         }
-        Change(task) = _state.Read(task, _machine, KvmGuards.SecureState) with { IsProtected = true };
+        Write(task, Read(task) with { IsProtected = true });
         error = await ToSecureAsync(task, profile);
         if (error == Errno.Ok || profile.Has(Quirk.EnableFailureLeavesTraces))
-            Change(task) = _state.Read(task, _machine, KvmGuards.SecureState) with { MasksServiceSignals = true };
+            Write(task, Read(task) with { MasksServiceSignals = true });
         if (error == Errno.Ok)
             return Errno.Ok;
         _ultravisor.DestroyVms(task, 1);
-        Change(task) = profile.Has(Quirk.EnableFailureLeavesTraces)
-            ? _state.Read(task, _machine, KvmGuards.SecureState) with { IsProtected = false }
-            : before;
+        Write(task, profile.Deviates(task, Quirk.EnableFailureLeavesTraces) ? Read(task) with { IsProtected = false } : before);
         return error;
     }
 
@@ -193,19 +196,19 @@ public sealed class SecureExecution
             return Errno.EINVAL;
         if (await FromSecureAsync(task, profile) != Errno.Ok)
             return Errno.EIO;
-        SecureState state = _state.Read(task, _machine, KvmGuards.SecureState);
+        SecureState state = Read(task);
         _ultravisor!.DestroyVms(task, 1 + state.SetAside + state.Leftovers);
-        Change(task) = state with { IsProtected = false, MasksServiceSignals = false, SetAside = 0, Leftovers = 0 };
+        Write(task, state with { IsProtected = false, MasksServiceSignals = false, SetAside = 0, Leftovers = 0 });
         return Errno.Ok;
     }
 
     private async ValueTask<Errno> PrepareAsync(KernelTask task, Profile profile)
     {
-        if (!IsProtected(task) || _state.Read(task, _machine, KvmGuards.SecureState).SetAside > 0)
+        if (!IsProtected(task) || Read(task).SetAside > 0)
             return Errno.EINVAL;
         if (await FromSecureAsync(task, profile) != Errno.Ok)
             return Errno.EIO;
-        Change(task) = _state.Read(task, _machine, KvmGuards.SecureState) with { IsProtected = false, MasksServiceSignals = false, SetAside = 1 };
+        Write(task, Read(task) with { IsProtected = false, MasksServiceSignals = false, SetAside = 1 });
         return Errno.Ok;
     }
 
@@ -213,10 +216,10 @@ public sealed class SecureExecution
     private async ValueTask<Errno> PerformAsync(KernelTask task, bool isInterrupted)
     {
         await _machine.Lock.LockAsync(task);
-        SecureState state = _state.Read(task, _machine, KvmGuards.SecureState);
+        SecureState state = Read(task);
         int taken = state.SetAside;
         if (taken > 0)
-            Change(task) = state with { SetAside = 0 };
+            Write(task, state with { SetAside = 0 });
         _machine.Lock.Unlock(task);
         if (taken == 0)
             return Errno.EINVAL;
@@ -226,7 +229,8 @@ public sealed class SecureExecution
             return Errno.Ok;
         }
         await _machine.Lock.LockAsync(task);
-        Change(task) = _state.Read(task, _machine, KvmGuards.SecureState) with { Leftovers = _state.Peek.Leftovers + taken };
+        state = Read(task);
+        Write(task, state with { Leftovers = state.Leftovers + taken });
         _machine.Lock.Unlock(task);
         return Errno.Ok;
     }
@@ -271,23 +275,25 @@ public sealed class SecureExecution
     // Only under kvm->lock: the GISA comes and goes with secure execution alone.
     private async ValueTask DisableGisaAsync(KernelTask task, Profile profile)
     {
-        if (!_machine.Gisa.Exists)
+        if (!_machine.Gisa.ReadExists(task))
             return;
-        IsChangingVcpus = true;
+        SetChanging(task, isChanging: true);
         await SetAivAsync(task, isActive: false);
-        _machine.Gisa.Destroy(task, profile);
-        IsChangingVcpus = false;
+        _machine.Gisa.Destroy(task);
+        SetChanging(task, isChanging: false);
     }
 
     private async ValueTask EnableGisaAsync(KernelTask task, Profile profile)
     {
-        if (_machine.Gisa.Exists || !_machine.Gisa.IsPossible)
+        if (!_machine.Gisa.IsPossible || _machine.Gisa.ReadExists(task))
             return;
-        IsChangingVcpus = true;
+        SetChanging(task, isChanging: true);
         _machine.Gisa.Initialise(task, profile);
         await SetAivAsync(task, isActive: true);
-        IsChangingVcpus = false;
+        SetChanging(task, isChanging: false);
     }
+
+    private void SetChanging(KernelTask task, bool isChanging) => _isChangingVcpus.Write(task, _machine, KvmGuards.SecureState, isChanging);
 
     private async ValueTask SetAivAsync(KernelTask task, bool isActive)
     {

@@ -1,4 +1,7 @@
+using System.Collections.Immutable;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Kvm.Protection;
@@ -15,21 +18,32 @@ public enum UltravisorCall
 }
 
 /// <summary>The firmware that keeps the memory and the vCPUs of secure guests from the host (kvm.md §7).</summary>
-/// <param name="hasAiv">Whether it virtualises adapter interrupts; without it a secure guest has no GISA.</param>
-public sealed class Ultravisor(bool hasAiv)
+public sealed class Ultravisor
 {
-    // By call: how many succeed before the one that fails, and with what. Guarded by _gate, a leaf.
-    private readonly Dictionary<UltravisorCall, (int After, Errno Error)> _faults = [];
-    private readonly Lock _gate = new();
+    private readonly KernelRuntime _runtime;
+    private readonly SharedState<Book> _book;
+
+    // What exists, and by call how many succeed before the one that fails, and with what.
+    private readonly record struct Book(int Vms, int Cpus, ImmutableDictionary<UltravisorCall, (int After, Errno Error)> Faults);
+
+    /// <summary>Makes an ultravisor without secure VMs.</summary>
+    /// <param name="runtime">The runtime of those who call it.</param>
+    /// <param name="hasAiv">Whether it virtualises adapter interrupts; without it a secure guest has no GISA.</param>
+    public Ultravisor(KernelRuntime runtime, bool hasAiv)
+    {
+        _runtime = runtime;
+        HasAiv = hasAiv;
+        _book = new SharedState<Book>(this, KvmFields.Ultravisor, new Book(0, 0, ImmutableDictionary<UltravisorCall, (int After, Errno Error)>.Empty));
+    }
 
     /// <summary>Whether it virtualises adapter interrupts.</summary>
-    public bool HasAiv => hasAiv;
+    public bool HasAiv { get; }
 
     /// <summary>Secure VMs that exist, those set aside included.</summary>
-    public int Vms { get; private set; }
+    public int Vms => Read().Vms;
 
     /// <summary>Secure vCPUs that exist.</summary>
-    public int Cpus { get; private set; }
+    public int Cpus => Read().Cpus;
 
     /// <summary>Lets a call fail once.</summary>
     /// <param name="call">The call.</param>
@@ -37,9 +51,13 @@ public sealed class Ultravisor(bool hasAiv)
     /// <param name="error">How it fails.</param>
     public void Inject(UltravisorCall call, int after, Errno error)
     {
-        lock (_gate)
-            _faults[call] = (after, error);
+        using SharedState<Book>.Section section = _book.Enter(_runtime, AccessKind.Write);
+        ref Book book = ref section.Value;
+        book = book with { Faults = book.Faults.SetItem(call, (after, error)) };
     }
+
+    /// <inheritdoc/>
+    public override string ToString() => "ultravisor";
 
     internal Errno CreateVm(KernelTask task) => Do(task, UltravisorCall.CreateVm, vms: 1, cpus: 0);
 
@@ -47,43 +65,38 @@ public sealed class Ultravisor(bool hasAiv)
 
     internal Errno DestroyCpu(KernelTask task) => Do(task, UltravisorCall.DestroyCpu, vms: 0, cpus: -1);
 
-    internal void DestroyVms(KernelTask task, int count)
-    {
-        Touches(task);
-        lock (_gate)
-            Vms -= count;
-    }
+    internal void DestroyVms(KernelTask task, int count) => Forget(task, count, cpus: 0);
 
     /// <summary>What a VM leaves that goes with vCPUs that could not be destroyed.</summary>
-    internal void Forget(int cpus)
+    internal void Forget(KernelTask task, int cpus) => Forget(task, vms: 0, cpus);
+
+    private void Forget(KernelTask task, int vms, int cpus)
     {
-        lock (_gate)
-            Cpus -= cpus;
+        using SharedState<Book>.Section section = _book.Enter(task.Runtime, AccessKind.Write);
+        ref Book book = ref section.Value;
+        book = book with { Vms = book.Vms - vms, Cpus = book.Cpus - cpus };
     }
 
     private Errno Do(KernelTask task, UltravisorCall call, int vms, int cpus)
     {
-        Touches(task);
-        lock (_gate)
+        using SharedState<Book>.Section section = _book.Enter(task.Runtime, AccessKind.Write);
+        ref Book book = ref section.Value;
+        if (book.Faults.TryGetValue(call, out (int After, Errno Error) fault))
         {
-            if (_faults.TryGetValue(call, out (int After, Errno Error) fault))
+            if (fault.After == 0)
             {
-                if (fault.After == 0)
-                {
-                    _faults.Remove(call);
-                    return fault.Error;
-                }
-                _faults[call] = (fault.After - 1, fault.Error);
+                book = book with { Faults = book.Faults.Remove(call) };
+                return fault.Error;
             }
-            Vms += vms;
-            Cpus += cpus;
-            return Errno.Ok;
+            book = book with { Faults = book.Faults.SetItem(call, (fault.After - 1, fault.Error)) };
         }
+        book = book with { Vms = book.Vms + vms, Cpus = book.Cpus + cpus };
+        return Errno.Ok;
     }
 
-    private static void Touches(KernelTask task)
+    private Book Read()
     {
-        if (task.HasPoints)
-            task.Runtime.Touched("ultravisor", isWrite: true);
+        using SharedState<Book>.Section section = _book.Enter(_runtime, AccessKind.Read);
+        return section.Value;
     }
 }

@@ -187,7 +187,7 @@ internal static unsafe class Requests
             if (error == Errno.Ok)
             {
                 // What is gone is looked for again by its path, which then ends with ENOENT, or finds its successor.
-                if (node.Entry.References!.IsDeleted)
+                if (node.Entry.References!.IsDeleted(runtime: null))
                 {
                     Fail(request, Errno.ESTALE);
                     return;

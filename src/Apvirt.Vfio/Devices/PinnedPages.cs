@@ -2,44 +2,73 @@ using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Logging;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Vfio.Memory;
 
 namespace Apvirt.Vfio.Devices;
 
 /// <summary>What a driver does with guest memory (vfio.md §7): pages that it keeps in place, with multiplicity, and what it copies.</summary>
-/// <param name="name">Name of the device.</param>
-/// <param name="hasDmaUnmap">Whether the driver unpins what is unmapped.</param>
-/// <param name="log">The kernel log.</param>
-public sealed class PinnedPages(string name, bool hasDmaUnmap, KernelLog log)
+public sealed class PinnedPages
 {
     private const int PageShift = 12;
 
+    private readonly KernelRuntime _runtime;
+    private readonly string _name;
+    private readonly bool _hasDmaUnmap;
+    private readonly KernelLog _log;
+
     // While the device is closed: of the same class as the lock of a container.
-    private readonly KernelMutex _closed = new(Type1Iommu.IommuClass);
+    private readonly KernelMutex _closed;
 
-    // The lock of the address space, inside mdevs_lock. Guards _pages and _count. Changes with _space, at open and close.
-    internal KernelMutex Lock => _space?.Lock ?? _closed;
-
-    private DmaSpace? _space;
+    // Set and cleared under dev_set->lock, and cleared under the lock of the space too: who holds that knows it stays.
+    private Shared<DmaSpace?> _space;
     private Guarded<Dictionary<ulong, int>> _pages = new([]);
     private Guarded<int> _count;
 
-    /// <inheritdoc/>
-    public override string ToString() => name;
+    /// <summary>Makes the pages of a device that is closed.</summary>
+    /// <param name="runtime">The runtime of those who use the device.</param>
+    /// <param name="name">Name of the device.</param>
+    /// <param name="hasDmaUnmap">Whether the driver unpins what is unmapped.</param>
+    /// <param name="log">The kernel log.</param>
+    public PinnedPages(KernelRuntime runtime, string name, bool hasDmaUnmap, KernelLog log)
+    {
+        _runtime = runtime;
+        _name = name;
+        _hasDmaUnmap = hasDmaUnmap;
+        _log = log;
+        _closed = new KernelMutex(Type1Iommu.IommuClass, owner: this);
+    }
 
-    /// <summary>Number of pins; a page pinned twice counts twice.</summary>
-    public int Count => _count.Peek;
+    // The lock of the address space, inside mdevs_lock. Guards _pages and _count. Changes with the space, at open and close.
+    internal KernelMutex Lock => Space?.Lock ?? _closed;
+
+    private DmaSpace? Space => _space.Read(_runtime, this, VfioFields.PinSpace);
+
+    /// <inheritdoc/>
+    public override string ToString() => _name;
+
+    /// <summary>Number of pins, for observers; a page pinned twice counts twice.</summary>
+    public int Count => _count.Glance(_runtime, this, VfioGuards.Pins);
 
     /// <summary>Whether the page of an address is pinned, for observers.</summary>
     /// <param name="iova">An address in the page.</param>
-    public bool IsPinned(ulong iova) => _pages.Peek.ContainsKey(iova >> PageShift);
+    public bool IsPinned(ulong iova) => Glance().ContainsKey(iova >> PageShift);
 
     /// <summary>Whether a page in a range is pinned, for observers.</summary>
     /// <param name="iova">First address.</param>
     /// <param name="length">Number of bytes.</param>
-    public bool IsAnyPinned(ulong iova, ulong length) =>
-        _pages.Peek.Keys.Any(page => (page << PageShift) >= iova && (page << PageShift) - iova < length);
+    public bool IsAnyPinned(ulong iova, ulong length) => IsAnyOf(Glance(), iova, length);
+
+    /// <summary>Whether a page in a range is pinned in an address space, whose lock is held.</summary>
+    internal bool ReadIsAnyPinned(KernelTask task, DmaSpace space, ulong iova, ulong length) =>
+        Space == space && IsAnyOf(_pages.Read(task, this, VfioGuards.Pins), iova, length);
+
+    private static bool IsAnyOf(Dictionary<ulong, int> pages, ulong iova, ulong length) =>
+        pages.Keys.Any(page => (page << PageShift) >= iova && (page << PageShift) - iova < length);
+
+    private Dictionary<ulong, int> Glance() => _pages.Glance(_runtime, this, VfioGuards.Pins);
 
     /// <summary>Pins the page of an address for reading and writing.</summary>
     /// <param name="task">The pinning task.</param>
@@ -58,7 +87,7 @@ public sealed class PinnedPages(string name, bool hasDmaUnmap, KernelLog log)
     /// </returns>
     public async ValueTask<(Errno Error, int Pinned)> PinAsync(KernelTask task, ulong iova, int count, MapProtection protection)
     {
-        if (count <= 0 || _space is not { } space || !hasDmaUnmap)
+        if (count <= 0 || Space is not { } space || !_hasDmaUnmap)
             return (Errno.EINVAL, 0);
         if (count > space.PinsMax)
             return (Errno.E2BIG, 0);
@@ -86,8 +115,8 @@ public sealed class PinnedPages(string name, bool hasDmaUnmap, KernelLog log)
         {
             if (_pages.Read(task, this, VfioGuards.Pins).ContainsKey(page))
                 Add(task, page, -1);
-            else if (log.IsRead)
-                log.Write(LogLevel.Warning, name, $"page 0x{page << PageShift:x} is not pinned");
+            else if (_log.IsRead)
+                _log.Write(LogLevel.Warning, _name, $"page 0x{page << PageShift:x} is not pinned");
         }
         held.Unlock(task);
     }
@@ -110,7 +139,7 @@ public sealed class PinnedPages(string name, bool hasDmaUnmap, KernelLog log)
 
     private async ValueTask<Errno> CopyAsync(KernelTask task, ulong iova, int length, MapProtection protection, Func<UserMemory, ulong, int, int, bool> copy)
     {
-        if (_space is not { } space)
+        if (Space is not { } space)
             return Errno.EINVAL;
         await space.Lock.LockAsync(task);
         Errno error = Errno.Ok;
@@ -124,7 +153,7 @@ public sealed class PinnedPages(string name, bool hasDmaUnmap, KernelLog log)
             }
             int count = (int)Math.Min((ulong)(length - at), mapping.Last - from + 1);
             error = !mapping.Protection.HasFlag(protection) ? Errno.EPERM
-                : mapping.Address is { } address && space.Memory is { } memory && copy(memory, address + (from - mapping.Iova), at, count) ? Errno.Ok
+                : mapping.Address is { } address && space.ReadMemory(task) is { } memory && copy(memory, address + (from - mapping.Iova), at, count) ? Errno.Ok
                 : Errno.EFAULT;
             at += count;
         }
@@ -144,36 +173,19 @@ public sealed class PinnedPages(string name, bool hasDmaUnmap, KernelLog log)
         _count.Change(task, this, VfioGuards.Pins) += pins;
     }
 
-    internal ValueTask OpenAsync(KernelTask task, DmaSpace? space)
-    {
-        Touches(task);
-        _space = space;
-        return default;
-    }
+    internal void Open(KernelTask task, DmaSpace? space) => _space.Write(task.Runtime, this, VfioFields.PinSpace, space);
 
     // The container goes with the last open file, and with it whatever a driver forgot to unpin.
     internal async ValueTask CloseAsync(KernelTask task)
     {
-        Touches(task);
         KernelMutex held = Lock;
         await held.LockAsync(task);
         int count = _count.Read(task, this, VfioGuards.Pins);
         if (count != 0)
-            task.Checks?.Violations.Add(new Violation(ViolationKind.Lifetime, "I21", $"a device is closed with {count} pages pinned", task.Name) { Finding = LeakedBy });
+            task.Checks?.Report(task, ViolationKind.Lifetime, "I21", $"a device is closed with {count} pages pinned");
         _pages.Change(task, this, VfioGuards.Pins).Clear();
         _count.Write(task, this, VfioGuards.Pins, 0);
-        LeakedBy = null;
+        _space.Write(task.Runtime, this, VfioFields.PinSpace, null);
         held.Unlock(task);
-        _space = null;
     }
-
-    // The address space is changed under dev_set->lock, and used by whoever knows that the device is open.
-    private void Touches(KernelTask task)
-    {
-        if (task.HasPoints)
-            task.Runtime.Touched($"address space of {name}", isWrite: true);
-    }
-
-    /// <summary>The finding that predicts pages left over at the close; null if none is expected.</summary>
-    public string? LeakedBy { get; set; }
 }

@@ -1,9 +1,12 @@
+using System.Runtime.CompilerServices;
 using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Logging;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Waiting;
 using Apvirt.Kvm.Machines;
@@ -27,15 +30,17 @@ public sealed class VfioDevice
 
     private readonly IVfioDriver _driver;
     private readonly KernelLog _log;
-    private readonly Completion _unused = new(new Duty(LastCloseClass));
-    private readonly Dictionary<VfioOpenStep, Errno> _faults = [];
-    private int _registrations = 1;
-    private bool _isOffered = true;
+    private readonly Completion _unused;
+    private readonly SharedMap<VfioOpenStep, Errno> _faults;
+    private RefCount _registrations = new(1);
+    private Shared<bool> _isOffered = new(true);
+    private Shared<Device?> _node;
 
-    // dev_set->lock, L8. Guards _openCount, _kvm and _use.
+    // dev_set->lock, L8. Guards _openCount, _driverOpens, _kvm and _use.
     internal KernelMutex SetLock => Set.Lock;
 
     private Guarded<int> _openCount;
+    private Guarded<int> _driverOpens;
     private Guarded<VirtualMachine?> _kvm;
     private Guarded<DeviceUse> _use;
 
@@ -51,13 +56,15 @@ public sealed class VfioDevice
     /// <param name="set">The set that its driver puts it into; one of its own if null.</param>
     public VfioDevice(string name, IVfioDriver driver, VfioGroup group, KernelLog log, Device? parent = null, VfioDeviceSet? set = null)
     {
-        Set = set ?? new VfioDeviceSet();
+        Set = set ?? new VfioDeviceSet(group.Model.Runtime, name);
         Name = name;
+        _faults = new SharedMap<VfioOpenStep, Errno>(this, VfioFields.Faults);
+        _unused = new Completion(group.Model.Runtime, name, new Duty(LastCloseClass));
         Parent = parent;
         _driver = driver;
         Group = group;
         _log = log;
-        Pins = new PinnedPages(name, driver.HasDmaUnmap, log);
+        Pins = new PinnedPages(group.Model.Runtime, name, driver.HasDmaUnmap, log);
     }
 
     /// <summary>Name for reports, and by which its group finds it.</summary>
@@ -78,17 +85,23 @@ public sealed class VfioDevice
     /// <summary>The device that it stands for in the tree; null if it has no node.</summary>
     public Device? Parent { get; }
 
-    /// <summary>The device's node, while it is offered.</summary>
-    internal Device? Node { get; set; }
+    private KernelRuntime Runtime => Group.Model.Runtime;
 
-    /// <summary>Number of open device files.</summary>
-    public int OpenCount => _openCount.Peek;
+    /// <summary>Number of open device files, for observers.</summary>
+    public int OpenCount => _openCount.Glance(Runtime, this, VfioGuards.Opens);
 
-    /// <summary>The VM captured at the first open; null if there was none, and while closed.</summary>
-    public VirtualMachine? Kvm => _kvm.Peek;
+    /// <summary>The VM captured at the first open, for observers; null if there was none, and while closed.</summary>
+    public VirtualMachine? Kvm => _kvm.Glance(Runtime, this, VfioGuards.Opens);
+
+    /// <summary>The same for the driver, while it opens or closes the device: dev_set->lock is held.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="file">Filled in by the compiler.</param>
+    /// <param name="line">Filled in by the compiler.</param>
+    public VirtualMachine? ReadKvm(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) =>
+        _kvm.Read(task, this, VfioGuards.Opens, file, line);
 
     /// <summary>How often the driver was asked to open more than to close; 0 or 1 (I31).</summary>
-    public int DriverOpens { get; private set; }
+    public int DriverOpens => _driverOpens.Glance(Runtime, this, VfioGuards.Opens);
 
     /// <summary>The VM that the driver holds a reference to beside that of the open device, for observers (I18); null if none.</summary>
     public VirtualMachine? DriverMachine => _driver.HeldMachine;
@@ -102,7 +115,7 @@ public sealed class VfioDevice
     /// <summary>Lets a step of the next open fail, once.</summary>
     /// <param name="step">The step.</param>
     /// <param name="error">What it answers.</param>
-    public void Inject(VfioOpenStep step, Errno error) => _faults[step] = error;
+    public void Inject(VfioOpenStep step, Errno error) => _faults.Set(Runtime, step, error);
 
     /// <summary>Registers the device: puts it into its group, where it can be opened.</summary>
     /// <param name="task">The task.</param>
@@ -120,7 +133,7 @@ public sealed class VfioDevice
     /// <param name="task">The task.</param>
     /// <returns>ENODEV if the device is going.</returns>
     public (Errno Error, VfioDeviceFile? File) OpenDirectly(KernelTask task) =>
-        TryRegister(task) ? (Errno.Ok, new VfioDeviceFile(this, group: null)) : (Errno.ENODEV, null);
+        TryRegister(task) ? (Errno.Ok, new VfioDeviceFile(this, group: null, isGranted: false)) : (Errno.ENODEV, null);
 
     /// <summary>
     /// Takes the device out of VFIO: no new opens, then waits until every open file is closed, asking user space every
@@ -130,7 +143,7 @@ public sealed class VfioDevice
     public async ValueTask UnregisterAsync(KernelTask task)
     {
         await Group.RemoveAsync(task, this);
-        _isOffered = false;
+        _isOffered.Write(task.Runtime, this, VfioFields.Offered, false);
         Unregister(task);
         bool interruptible = true;
         for (int count = 0; !_unused.IsDone; count++)
@@ -151,25 +164,20 @@ public sealed class VfioDevice
     /// <param name="task">The unmapping task.</param>
     /// <param name="iova">First address.</param>
     /// <param name="length">Number of bytes.</param>
-    public ValueTask TellUnmapAsync(KernelTask task, ulong iova, ulong length)
-    {
-        if (task.HasPoints)
-            task.Runtime.Touched([($"{VfioGuards.Opens.Field} of {this}", false), ($"{VfioGuards.Pins.Field} of {Pins}", false)]);
-        return OpenCount > 0 && Pins.Count > 0 ? _driver.DmaUnmapAsync(task, iova, length) : default;
-    }
+    public ValueTask TellUnmapAsync(KernelTask task, ulong iova, ulong length) =>
+        OpenCount > 0 && Pins.Count > 0 ? _driver.DmaUnmapAsync(task, iova, length) : default;
 
     /// <inheritdoc/>
     public override string ToString() => Name;
 
     /// <summary>Holds the device against being unregistered.</summary>
-    internal bool TryRegister(KernelTask task)
-    {
-        Touches(task);
-        if (!_isOffered)
-            return false;
-        Interlocked.Increment(ref _registrations);
-        return true;
-    }
+    internal bool TryRegister(KernelTask task) =>
+        _isOffered.Read(task.Runtime, this, VfioFields.Offered) && _registrations.TryGet(task.Runtime, this, VfioFields.Registrations);
+
+    /// <summary>The device's node; null if it has none.</summary>
+    internal Device? ReadNode(KernelTask task) => _node.Read(task.Runtime, this, VfioFields.Node);
+
+    internal void SetNode(KernelTask task, Device node) => _node.Write(task.Runtime, this, VfioFields.Node, node);
 
     /// <summary>Opens the device through its group, which has a registration for it.</summary>
     internal async ValueTask<(Errno Error, VfioDeviceFile? File)> OpenInGroupAsync(KernelTask task, bool isPrivileged)
@@ -181,11 +189,7 @@ public sealed class VfioDevice
         if (error != Errno.Ok)
             Unregister(task);
         _unused.Duty.End(task);
-        if (error != Errno.Ok)
-            return (error, null);
-        VfioDeviceFile file = new(this, Group);
-        file.Grant(task, isGranted: true);
-        return (error, file);
+        return error == Errno.Ok ? (error, new VfioDeviceFile(this, Group, isGranted: true)) : (error, null);
     }
 
     private async ValueTask<Errno> OpenLockedAsync(KernelTask task, bool isPrivileged)
@@ -202,7 +206,7 @@ public sealed class VfioDevice
             : await AddUserAsync(task, group.Iommufd, throughGroup: true);
         if (error == Errno.Ok && group.Iommufd is not null && hasIommu && ReadOpens(task) == 1)
         {
-            error = Fails(VfioOpenStep.AttachSpace);
+            error = Fails(task, VfioOpenStep.AttachSpace);
             if (error == Errno.Ok)
                 error = await ChangeSpaceAsync(task, _use.Read(task, this, VfioGuards.Opens).Access!, group.Iommufd.Compatible);
             if (error != Errno.Ok)
@@ -218,15 +222,15 @@ public sealed class VfioDevice
     internal async ValueTask<Errno> BindAsync(KernelTask task, VfioDeviceFile file, IommuFd? iommufd)
     {
         await SetLock.LockAsync(task);
-        Errno error = file.IsGranted ? Errno.EINVAL : iommufd is null ? Errno.EBADF : Errno.Ok;
+        Errno error = file.ReadGranted(task) ? Errno.EINVAL : iommufd is null ? Errno.EBADF : Errno.Ok;
         if (error == Errno.Ok)
         {
             bool isBound = ReadOpens(task) > 0;
             // F07: 6.12 finds out that the device is bound after it has taken the VM, and then lets go of that of the other.
-            if (!isBound || Group.Profile.Has(Quirk.SecondBindDropsVm))
+            if (!isBound || Group.Profile.Deviates(task, Quirk.SecondBindDropsVm))
                 _kvm.Write(task, this, VfioGuards.Opens, file.TryGetKvm(task));
             error = isBound ? Errno.EINVAL : await AddUserAsync(task, iommufd, throughGroup: false);
-            if (error == Errno.Ok && Fails(VfioOpenStep.TellUser) is var untold && untold != Errno.Ok)
+            if (error == Errno.Ok && Fails(task, VfioOpenStep.TellUser) is var untold && untold != Errno.Ok)
             {
                 await RemoveUserAsync(task);
                 error = untold;
@@ -244,11 +248,11 @@ public sealed class VfioDevice
     {
         await SetLock.LockAsync(task);
         // I34: the driver is told of what was mapped before.
-        if (task.Checks is not null && !file.IsGranted)
-            task.Checks.Violations.Add(new Violation(ViolationKind.Invariant, "I34", $"{Name} is attached through a file that is not bound", task.Name));
+        if (task.Checks is not null && !file.ReadGranted(task))
+            task.Checks.Report(task, ViolationKind.Invariant, "I34", $"{Name} is attached through a file that is not bound");
         IoasAccess? access = _use.Read(task, this, VfioGuards.Opens).Access;
         Errno error = access is null ? Errno.EINVAL : await ChangeSpaceAsync(task, access, space);
-        if (error == Errno.Ok && space is not null && Fails(VfioOpenStep.TellSpace) is var untold && untold != Errno.Ok)
+        if (error == Errno.Ok && space is not null && Fails(task, VfioOpenStep.TellSpace) is var untold && untold != Errno.Ok)
         {
             await ChangeSpaceAsync(task, access!, null);
             error = untold;
@@ -266,6 +270,7 @@ public sealed class VfioDevice
                 await dma.BlockAsync(task);
             else if (await dma.AttachAsync(task, space) is var error && error != Errno.Ok)
             {
+                // It changes under dev_set->lock only.
                 if (access.Space is { } before)
                     await dma.AttachAsync(task, before);
                 return error;
@@ -280,7 +285,7 @@ public sealed class VfioDevice
         _unused.Duty!.Begin(task);
         if (file.Group is not null)
             await Group.Lock.LockAsync(task);
-        if (file.IsGranted)
+        if (file.ReadGranted(task))
         {
             await SetLock.LockAsync(task);
             await RemoveUserAsync(task);
@@ -303,9 +308,9 @@ public sealed class VfioDevice
             _openCount.Change(task, this, VfioGuards.Opens)++;
             return Errno.Ok;
         }
-        Errno error = Fails(VfioOpenStep.GetModule);
+        Errno error = Fails(task, VfioOpenStep.GetModule);
         if (error == Errno.Ok)
-            error = Fails(VfioOpenStep.UseIommu);
+            error = Fails(task, VfioOpenStep.UseIommu);
         if (error == Errno.Ok)
             error = iommufd is null ? await UseContainerAsync(task) : await UseIommufdAsync(task, iommufd, throughGroup);
         if (error != Errno.Ok)
@@ -313,17 +318,21 @@ public sealed class VfioDevice
         DeviceUse use = _use.Read(task, this, VfioGuards.Opens);
         if (throughGroup && use.KeepsGroupFile)
             Group.Write(task, Group.Read(task) with { References = Group.Read(task).References + 1 });
-        await Pins.OpenAsync(task, (DmaSpace?)use.Iommu ?? use.Access);
-        error = use.Iommu is null || !_driver.HasDmaUnmap ? Errno.Ok : Fails(VfioOpenStep.AddListener);
+        Pins.Open(task, (DmaSpace?)use.Iommu ?? use.Access);
+        error = use.Iommu is null || !_driver.HasDmaUnmap ? Errno.Ok : Fails(task, VfioOpenStep.AddListener);
         if (error == Errno.Ok)
-            error = Fails(VfioOpenStep.OpenDevice);
+            error = Fails(task, VfioOpenStep.OpenDevice);
         if (error == Errno.Ok)
             error = await _driver.OpenDeviceAsync(task);
-        DriverOpens += error == Errno.Ok ? 1 : 0;
         if (error == Errno.Ok)
+        {
+            _driverOpens.Change(task, this, VfioGuards.Opens)++;
             _openCount.Change(task, this, VfioGuards.Opens)++;
+        }
         else
+        {
             await EndUseAsync(task);
+        }
         return error;
     }
 
@@ -332,7 +341,7 @@ public sealed class VfioDevice
         if (ReadOpens(task) == 1)
         {
             await _driver.CloseDeviceAsync(task);
-            DriverOpens--;
+            _driverOpens.Change(task, this, VfioGuards.Opens)--;
             await EndUseAsync(task);
         }
         if (--_openCount.Change(task, this, VfioGuards.Opens) == 0)
@@ -355,7 +364,7 @@ public sealed class VfioDevice
     {
         if (Group.Dma is { } dma && await dma.ClaimAsync(task, iommufd) is var error && error != Errno.Ok)
             return error;
-        _use.Write(task, this, VfioGuards.Opens, new DeviceUse(null, null, new IoasAccess(this), KeepsGroupFile: throughGroup && !Group.Profile.Has(Quirk.GroupMayCloseFirst)));
+        _use.Write(task, this, VfioGuards.Opens, new DeviceUse(null, null, new IoasAccess(this), KeepsGroupFile: throughGroup && !Group.Profile.Deviates(task, Quirk.GroupMayCloseFirst)));
         return Errno.Ok;
     }
 
@@ -376,7 +385,7 @@ public sealed class VfioDevice
             await Group.PutFileAsync(task);
     }
 
-    private Errno Fails(VfioOpenStep step) => _faults.Remove(step, out Errno error) ? error : Errno.Ok;
+    private Errno Fails(KernelTask task, VfioOpenStep step) => _faults.Remove(task.Runtime, step, out Errno error) ? error : Errno.Ok;
 
     private void PutKvm(KernelTask task)
     {
@@ -385,17 +394,9 @@ public sealed class VfioDevice
         machine?.Put(task);
     }
 
-    // Registrations are counted without a lock.
-    private void Touches(KernelTask task)
-    {
-        if (task.HasPoints)
-            task.Runtime.Touched($"registrations of {Name}", isWrite: true);
-    }
-
     private void Unregister(KernelTask task)
     {
-        Touches(task);
-        if (Interlocked.Decrement(ref _registrations) == 0)
+        if (_registrations.Put(task.Runtime, this, VfioFields.Registrations) == 0)
             _unused.CompleteAll();
     }
 }

@@ -2,6 +2,7 @@ using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Groups;
@@ -17,14 +18,20 @@ namespace Apvirt.Vfio.Devices;
 public sealed class VfioDeviceFile : IKvmFile
 {
     // kvm_ref_lock, L10, a leaf. Guards _kvm.
-    internal KernelSpinLock ReferenceLock { get; } = new(VfioGroup.ReferenceClass);
+    internal KernelSpinLock ReferenceLock { get; }
 
     private Guarded<VirtualMachine?> _kvm;
 
-    internal VfioDeviceFile(VfioDevice device, VfioGroup? group)
+    // Who uses the file looks at it without a lock; it changes under dev_set->lock.
+    private Shared<bool> _isGranted;
+    private Shared<bool> _countsAsDirect;
+
+    internal VfioDeviceFile(VfioDevice device, VfioGroup? group, bool isGranted)
     {
         Device = device;
         Group = group;
+        _isGranted = new(isGranted);
+        ReferenceLock = new KernelSpinLock(VfioGroup.ReferenceClass, owner: this);
     }
 
     /// <summary>The device.</summary>
@@ -34,9 +41,7 @@ public sealed class VfioDeviceFile : IKvmFile
     public VfioGroup? Group { get; }
 
     /// <summary>Whether the device can be used through the file. Until then there is nothing but binding (I34).</summary>
-    public bool IsGranted { get; private set; }
-
-    private bool CountsAsDirect { get; set; }
+    public bool IsGranted => _isGranted.Read(Device.Group.Model.Runtime, this, VfioFields.Granted);
 
     /// <summary>What every call but binding answers first.</summary>
     /// <returns>EINVAL while the file is not bound.</returns>
@@ -64,7 +69,7 @@ public sealed class VfioDeviceFile : IKvmFile
         if (error != Errno.Ok)
             await EndDirectAsync(task);
         else
-            CountsAsDirect = true;
+            _countsAsDirect.Write(task.Runtime, this, VfioFields.CountsAsDirect, true);
         return error;
     }
 
@@ -88,9 +93,8 @@ public sealed class VfioDeviceFile : IKvmFile
     public async ValueTask CloseAsync(KernelTask task)
     {
         await Device.CloseAsync(task, this);
-        if (CountsAsDirect)
+        if (_countsAsDirect.Exchange(task.Runtime, this, VfioFields.CountsAsDirect, false))
             await EndDirectAsync(task);
-        CountsAsDirect = false;
     }
 
     /// <inheritdoc/>
@@ -106,7 +110,7 @@ public sealed class VfioDeviceFile : IKvmFile
         using KernelSpinLock.Section section = ReferenceLock.Lock(task);
         VirtualMachine? owner = _kvm.Read(task, this, VfioGuards.FileKvm);
         // F16: 6.12 does not look whose association it ends.
-        if (owner != machine && !Device.Group.Profile.Has(Quirk.ForeignAssociationEnds))
+        if (owner != machine && !Device.Group.Profile.Deviates(task, Quirk.ForeignAssociationEnds))
             return;
         if (owner is not null && owner != machine)
             VfioGroup.ReportForeign(task, this, owner, machine);
@@ -123,23 +127,9 @@ public sealed class VfioDeviceFile : IKvmFile
     }
 
     /// <summary>Grants the use of the device, or takes it back. dev_set->lock is held; who uses the file looks without it.</summary>
-    internal void Grant(KernelTask task, bool isGranted)
-    {
-        TouchesGrant(task, isWrite: true);
-        IsGranted = isGranted;
-    }
+    internal void Grant(KernelTask task, bool isGranted) => _isGranted.Write(task.Runtime, this, VfioFields.Granted, isGranted);
 
-    private bool ReadGranted(KernelTask task)
-    {
-        TouchesGrant(task, isWrite: false);
-        return IsGranted;
-    }
-
-    private void TouchesGrant(KernelTask task, bool isWrite)
-    {
-        if (task.HasPoints)
-            task.Runtime.Touched($"grant of {this}", isWrite);
-    }
+    internal bool ReadGranted(KernelTask task) => _isGranted.Read(task.Runtime, this, VfioFields.Granted);
 
     private async ValueTask EndDirectAsync(KernelTask task)
     {

@@ -1,7 +1,9 @@
+using System.Collections.Immutable;
 using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Vfio.Memory;
 
@@ -12,29 +14,39 @@ public sealed class VfioContainer
 {
     internal static readonly LockClass ContainerClass = new("container group_lock", LockKind.RwSemaphore);
 
+    private readonly KernelRuntime _runtime;
+    private readonly string _name;
     private readonly Profile _profile;
     private readonly UserMemory? _memory;
 
     // L11, inside group_lock. Guards _groups and _iommu.
-    internal KernelRwSemaphore Lock { get; } = new(ContainerClass);
+    internal KernelRwSemaphore Lock { get; }
 
-    private Guarded<List<VfioGroup>> _groups = new([]);
+    private Guarded<ImmutableArray<VfioGroup>> _groups = new([]);
     private Guarded<Type1Iommu?> _iommu;
 
     /// <summary>Opens a container.</summary>
+    /// <param name="runtime">The runtime of those who use it.</param>
+    /// <param name="name">Name of the process, for reports.</param>
     /// <param name="profile">Whose quirks apply.</param>
     /// <param name="memory">The memory of the process; null if nothing is ever copied from or to it.</param>
-    public VfioContainer(Profile profile, UserMemory? memory = null)
+    public VfioContainer(KernelRuntime runtime, string name, Profile profile, UserMemory? memory = null)
     {
+        _runtime = runtime;
+        _name = name;
         _profile = profile;
         _memory = memory;
+        Lock = new KernelRwSemaphore(ContainerClass, owner: this);
     }
 
+    /// <inheritdoc/>
+    public override string ToString() => $"container of {_name}";
+
     /// <summary>The IOMMU driver, for observers; null while none is set.</summary>
-    public Type1Iommu? Iommu => _iommu.Peek;
+    public Type1Iommu? Iommu => _iommu.Glance(_runtime, this, VfioGuards.Container);
 
     /// <summary>The groups, for observers.</summary>
-    public IReadOnlyList<VfioGroup> Groups => _groups.Peek;
+    public IReadOnlyList<VfioGroup> Groups => _groups.Glance(_runtime, this, VfioGuards.Container);
 
     /// <summary>VFIO_SET_IOMMU.</summary>
     /// <param name="task">The task.</param>
@@ -43,12 +55,12 @@ public sealed class VfioContainer
     public async ValueTask<Errno> SetIommuAsync(KernelTask task, int version)
     {
         await Lock.LockWriteAsync(task);
-        Errno error = _groups.Read(task, this, VfioGuards.Container).Count == 0 || _iommu.Read(task, this, VfioGuards.Container) is not null ? Errno.EINVAL
+        Errno error = _groups.Read(task, this, VfioGuards.Container).IsEmpty || _iommu.Read(task, this, VfioGuards.Container) is not null ? Errno.EINVAL
             : version is not (1 or 2) ? Errno.ENODEV
             : Errno.Ok;
         if (error == Errno.Ok)
         {
-            Type1Iommu iommu = new(version, _profile, _memory);
+            Type1Iommu iommu = new(_runtime, _name, version, _profile, _memory);
             error = await AttachGroupsAsync(task, iommu);
             if (error == Errno.Ok)
                 _iommu.Write(task, this, VfioGuards.Container, iommu);
@@ -100,7 +112,7 @@ public sealed class VfioContainer
     {
         await Lock.LockReadAsync(task);
         Errno error = _iommu.Read(task, this, VfioGuards.Container) is not { } iommu ? Errno.EINVAL
-            : _groups.Read(task, this, VfioGuards.Container).Exists(group => group.Kind == GroupKind.Emulated) ? Errno.EBUSY
+            : _groups.Read(task, this, VfioGuards.Container).Any(group => group.Kind == GroupKind.Emulated) ? Errno.EBUSY
             : await iommu.InvalidateAsync(task, iova, length);
         Lock.UnlockRead(task);
         return error;
@@ -127,12 +139,12 @@ public sealed class VfioContainer
     internal async ValueTask<Errno> AttachAsync(KernelTask task, VfioGroup group)
     {
         await Lock.LockWriteAsync(task);
-        List<VfioGroup> groups = _groups.Change(task, this, VfioGuards.Container);
-        Errno error = groups.Exists(other => (other.Kind == GroupKind.NoIommu) != (group.Kind == GroupKind.NoIommu)) ? Errno.EPERM
+        ImmutableArray<VfioGroup> groups = _groups.Read(task, this, VfioGuards.Container);
+        Errno error = groups.Any(other => (other.Kind == GroupKind.NoIommu) != (group.Kind == GroupKind.NoIommu)) ? Errno.EPERM
             : group.Dma is null ? Errno.Ok
             : await JoinAsync(task, group.Dma);
         if (error == Errno.Ok)
-            groups.Add(group);
+            _groups.Write(task, this, VfioGuards.Container, groups.Add(group));
         Lock.UnlockWrite(task);
         return error;
     }
@@ -152,11 +164,11 @@ public sealed class VfioContainer
     internal async ValueTask DetachAsync(KernelTask task, VfioGroup group)
     {
         await Lock.LockWriteAsync(task);
-        List<VfioGroup> groups = _groups.Change(task, this, VfioGuards.Container);
-        groups.Remove(group);
+        ImmutableArray<VfioGroup> groups = _groups.Read(task, this, VfioGuards.Container).Remove(group);
+        _groups.Write(task, this, VfioGuards.Container, groups);
         if (group.Dma is not null)
             await group.Dma.ReleaseAsync(task);
-        if (groups.Count == 0)
+        if (groups.IsEmpty)
             _iommu.Write(task, this, VfioGuards.Container, null);
         Lock.UnlockWrite(task);
     }

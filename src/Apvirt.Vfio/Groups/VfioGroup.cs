@@ -1,10 +1,12 @@
-using Apvirt.Ap.Profiles;
+using System.Collections.Immutable;
 using System.Globalization;
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
@@ -75,21 +77,25 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
 
     private readonly VfioGroups _groups;
     private readonly DeviceModel _model;
-    private Device? _node;
-    private int _drivers;
+    private RefCount _members = new(1);
+    private Shared<bool> _isCoherent = new(true);
 
-    // group_lock, L7. Guards _state.
-    internal KernelMutex Lock { get; } = new(GroupClass);
+    // group_lock, L7. Guards _state and _drivers.
+    internal KernelMutex Lock { get; }
 
     private Guarded<GroupState> _state;
+    private Guarded<GroupDrivers> _drivers;
+
+    // Devices that VFIO has, also those that are going; the group's node is there as long as there is one.
+    private readonly record struct GroupDrivers(int Count, Device? Node);
 
     // group.device_lock, L9. Guards _devices.
-    internal KernelMutex ListLock { get; } = new(ListClass);
+    internal KernelMutex ListLock { get; }
 
-    private Guarded<List<VfioDevice>> _devices = new([]);
+    private Guarded<ImmutableArray<VfioDevice>> _devices = new([]);
 
     // kvm_ref_lock, L10, a leaf. Guards _kvm.
-    internal KernelSpinLock ReferenceLock { get; } = new(ReferenceClass);
+    internal KernelSpinLock ReferenceLock { get; }
 
     private Guarded<VirtualMachine?> _kvm;
 
@@ -100,7 +106,10 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
         Kind = kind;
         _groups = groups;
         _model = model;
-        Dma = kind == GroupKind.Physical ? new DmaOwnership($"group {number}") : null;
+        Lock = new KernelMutex(GroupClass, owner: this);
+        ListLock = new KernelMutex(ListClass, owner: this);
+        ReferenceLock = new KernelSpinLock(ReferenceClass, owner: this);
+        Dma = kind == GroupKind.Physical ? new DmaOwnership(model.Runtime, $"group {number}") : null;
         Members = AddDirectory("devices");
     }
 
@@ -110,6 +119,9 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     /// <summary>What stands behind its devices.</summary>
     public GroupKind Kind { get; }
 
+    /// <summary>The machine's device model.</summary>
+    internal DeviceModel Model => _model;
+
     /// <summary>Whose quirks apply.</summary>
     internal Profile Profile => _groups.Profile;
 
@@ -117,7 +129,11 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     public DmaOwnership? Dma { get; }
 
     /// <summary>Whether its IOMMU keeps the caches coherent with what its devices do; a device is not registered otherwise.</summary>
-    public bool IsCoherent { get; set; } = true;
+    public bool IsCoherent
+    {
+        get => _isCoherent.Read(_model.Runtime, this, VfioFields.Coherent);
+        set => _isCoherent.Write(_model.Runtime, this, VfioFields.Coherent, value);
+    }
 
     /// <summary>Whether a device is in the group; one that has no place in the tree counts as in it.</summary>
     internal bool HasMember(Device? device) => device is null || Members.TryFind(device.Name, out _);
@@ -125,23 +141,31 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     /// <summary>The links to its devices, whatever driver they have.</summary>
     internal SysfsDirectory Members { get; }
 
+    /// <summary>One more device is in the group.</summary>
+    /// <returns>False if the last has left.</returns>
+    internal bool TryJoin() => _members.TryGet(_model.Runtime, this, VfioFields.Members);
+
+    /// <summary>A device leaves the group.</summary>
+    /// <returns>Whether it was the last.</returns>
+    internal bool Leave() => _members.Put(_model.Runtime, this, VfioFields.Members) == 0;
+
     /// <summary>Whether the file is open, or kept by open devices; for observers.</summary>
-    public bool IsOpen => _state.Peek.IsOpen;
+    public bool IsOpen => Glance().IsOpen;
 
     /// <summary>Whether group_lock is held, for observers.</summary>
     public bool IsChanging => Lock.IsHeld;
 
     /// <summary>The container, for observers.</summary>
-    public VfioContainer? Container => _state.Peek.Container;
+    public VfioContainer? Container => Glance().Container;
 
     /// <summary>Users of the container, for observers (I33).</summary>
-    public int ContainerUsers => _state.Peek.ContainerUsers;
+    public int ContainerUsers => Glance().ContainerUsers;
 
     /// <summary>Devices bound by their own files, for observers (I32).</summary>
-    public int DirectOpens => _state.Peek.DirectOpens;
+    public int DirectOpens => Glance().DirectOpens;
 
     /// <summary>The VM of the group, for observers.</summary>
-    public VirtualMachine? Kvm => _kvm.Peek;
+    public VirtualMachine? Kvm => _kvm.Glance(_model.Runtime, this, VfioGuards.GroupKvm);
 
     /// <inheritdoc/>
     public override AttributeTable Attributes => Kind == GroupKind.Physical ? WithIommu : WithoutIommu;
@@ -155,7 +179,7 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
         await Lock.LockAsync(task);
         GroupState state = Read(task);
         await ListLock.LockAsync(task);
-        bool hasDevices = _devices.Read(task, this, VfioGuards.GroupDevices).Count > 0;
+        bool hasDevices = !ReadDevices(task).IsEmpty;
         ListLock.Unlock(task);
         Errno error = !hasDevices ? Errno.ENODEV
             : Kind == GroupKind.NoIommu && !isPrivileged ? Errno.EPERM
@@ -196,7 +220,7 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
         if (state.Container is not null || state.Iommufd is not null)
             return Errno.EINVAL;
         // Its last driver has left; only the file is still open.
-        if (_drivers == 0)
+        if (!HasDrivers(task))
             return Errno.ENODEV;
         switch (file)
         {
@@ -241,8 +265,9 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
             return (Errno.EINVAL, GroupStatus.None);
         await Lock.LockAsync(task);
         GroupState state = Read(task);
+        bool hasDrivers = HasDrivers(task);
         Lock.Unlock(task);
-        if (_drivers == 0)
+        if (!hasDrivers)
             return (Errno.ENODEV, GroupStatus.None);
         return (Errno.Ok,
             (Dma is null or { IsViable: true } ? GroupStatus.Viable : GroupStatus.None)
@@ -260,7 +285,7 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     public async ValueTask<(Errno Error, VfioDeviceFile? File)> GetDeviceAsync(KernelTask task, string name, bool isPrivileged = true)
     {
         await ListLock.LockAsync(task);
-        VfioDevice? device = _devices.Read(task, this, VfioGuards.GroupDevices).Find(d => string.Equals(d.Name, name, StringComparison.Ordinal));
+        VfioDevice? device = ReadDevices(task).FirstOrDefault(d => string.Equals(d.Name, name, StringComparison.Ordinal));
         if (device?.TryRegister(task) == false)
             device = null;
         ListLock.Unlock(task);
@@ -280,7 +305,7 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
         using KernelSpinLock.Section section = ReferenceLock.Lock(task);
         VirtualMachine? owner = _kvm.Read(task, this, VfioGuards.GroupKvm);
         // F16: 6.12 does not look whose association it ends.
-        if (owner != machine && !Profile.Has(Quirk.ForeignAssociationEnds))
+        if (owner != machine && !Profile.Deviates(task, Quirk.ForeignAssociationEnds))
             return;
         if (owner is not null && owner != machine)
             VfioGroup.ReportForeign(task, this, owner, machine);
@@ -288,8 +313,8 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     }
 
     // R1: a VM's association ends when its own device says so.
-    internal static void ReportForeign(KernelTask task, IKvmFile file, VirtualMachine owner, VirtualMachine machine) => task.Checks?.Violations.Add(
-        new Violation(ViolationKind.Invariant, "R1", $"VM {machine} ends the association of {file} with VM {owner}", task.Name) { Finding = Quirk.ForeignAssociationEnds.Finding() });
+    internal static void ReportForeign(KernelTask task, IKvmFile file, VirtualMachine owner, VirtualMachine machine) => task.Checks?.Report(
+        task, ViolationKind.Invariant, "R1", $"VM {machine} ends the association of {file} with VM {owner}");
 
     /// <summary>The group's VM with a reference, if it has one that lives (R3).</summary>
     internal VirtualMachine? TryGetKvm(KernelTask task)
@@ -298,6 +323,12 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
         return _kvm.Read(task, this, VfioGuards.GroupKvm) is { } machine && machine.TryGet(task) ? machine : null;
     }
 
+    private GroupState Glance() => _state.Glance(_model.Runtime, this, VfioGuards.Group);
+
+    private bool HasDrivers(KernelTask task) => _drivers.Read(task, this, VfioGuards.GroupDrivers).Count > 0;
+
+    private ImmutableArray<VfioDevice> ReadDevices(KernelTask task) => _devices.Read(task, this, VfioGuards.GroupDevices);
+
     internal GroupState Read(KernelTask task) => _state.Read(task, this, VfioGuards.Group);
 
     internal void Write(KernelTask task, GroupState state) => _state.Write(task, this, VfioGuards.Group, state);
@@ -305,29 +336,37 @@ public sealed class VfioGroup : SysfsDirectory, IKvmFile
     /// <summary>A device can be opened: it is on the list, and the nodes are there.</summary>
     internal async ValueTask AddAsync(KernelTask task, VfioDevice device)
     {
-        if (_drivers++ == 0)
-            _node = _groups.Nodes.AddGroup(_model, Number);
+        await Lock.LockAsync(task);
+        GroupDrivers drivers = _drivers.Read(task, this, VfioGuards.GroupDrivers);
+        Device node = drivers.Node ?? _groups.Nodes.AddGroup(_model, Number);
+        _drivers.Write(task, this, VfioGuards.GroupDrivers, new GroupDrivers(drivers.Count + 1, node));
+        Lock.Unlock(task);
         if (device.Parent is not null)
-            device.Node = _groups.Nodes.AddDevice(device.Parent);
+            device.SetNode(task, _groups.Nodes.AddDevice(device.Parent));
         await ListLock.LockAsync(task);
-        _devices.Change(task, this, VfioGuards.GroupDevices).Add(device);
+        _devices.Write(task, this, VfioGuards.GroupDevices, ReadDevices(task).Add(device));
         ListLock.Unlock(task);
     }
 
     internal async ValueTask RemoveAsync(KernelTask task, VfioDevice device)
     {
         await ListLock.LockAsync(task);
-        _devices.Change(task, this, VfioGuards.GroupDevices).Remove(device);
+        _devices.Write(task, this, VfioGuards.GroupDevices, ReadDevices(task).Remove(device));
         ListLock.Unlock(task);
-        if (device.Node is not null)
-            await _groups.Nodes.RemoveDeviceAsync(task, device.Node);
+        if (device.ReadNode(task) is { } node)
+            await _groups.Nodes.RemoveDeviceAsync(task, node);
     }
 
     /// <summary>A device that was removed is not in use any more; with the last one goes the group's node.</summary>
     internal async ValueTask LeaveAsync(KernelTask task)
     {
-        if (--_drivers == 0)
-            await _groups.Nodes.RemoveGroupAsync(task, _node!);
+        await Lock.LockAsync(task);
+        GroupDrivers drivers = _drivers.Read(task, this, VfioGuards.GroupDrivers);
+        // Under the lock: who comes next makes a node of the same name.
+        if (drivers.Count == 1)
+            await _groups.Nodes.RemoveGroupAsync(task, drivers.Node!);
+        _drivers.Write(task, this, VfioGuards.GroupDrivers, new GroupDrivers(drivers.Count - 1, drivers.Count == 1 ? null : drivers.Node));
+        Lock.Unlock(task);
     }
 
     /// <summary>Gives a reference to the file back, with group_lock held; with the last one the file is released.</summary>

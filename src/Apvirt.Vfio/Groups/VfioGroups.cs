@@ -8,7 +8,7 @@ namespace Apvirt.Vfio.Groups;
 public sealed class VfioGroups
 {
     private readonly SysfsDirectory _directory;
-    private readonly SmallestFree _numbers = new();
+    private readonly SmallestFree _numbers = new("group numbers");
 
     /// <summary>Makes an empty set and its directories.</summary>
     /// <param name="tree">The machine's tree.</param>
@@ -31,9 +31,9 @@ public sealed class VfioGroups
     /// <param name="kind">What stands behind it.</param>
     public VfioGroup Create(Device device, GroupKind kind = GroupKind.Emulated)
     {
-        VfioGroup group = new(_directory, _numbers.Take(), device.Model, kind, this);
+        VfioGroup group = new(_directory, _numbers.Take(device.Model.Runtime), device.Model, kind, this);
         _directory.Add(group);
-        Join(group, device);
+        Link(group, device);
         return group;
     }
 
@@ -41,6 +41,13 @@ public sealed class VfioGroups
     /// <param name="group">The group.</param>
     /// <param name="device">The device.</param>
     public static void Join(VfioGroup group, Device device)
+    {
+        if (!group.TryJoin())
+            throw new InvalidOperationException($"{device.Name} joins group {group.Number}, which is gone");
+        Link(group, device);
+    }
+
+    private static void Link(VfioGroup group, Device device)
     {
         group.Members.AddLink(device.Name, device);
         device.AddLink("iommu_group", group);
@@ -54,10 +61,10 @@ public sealed class VfioGroups
     {
         device.Remove("iommu_group");
         group.Members.Remove(device.Name);
-        if (group.Members.List().Any())
+        if (!group.Leave())
             return false;
         _directory.Remove(group.Name);
-        _numbers.Return(group.Number);
+        _numbers.Return(device.Model.Runtime, group.Number);
         return true;
     }
 }

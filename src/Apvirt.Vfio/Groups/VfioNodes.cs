@@ -1,6 +1,9 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Vfio.Groups;
@@ -14,7 +17,7 @@ public sealed class VfioNodes
     private readonly SysfsDirectory _groupClass;
     private readonly SysfsDirectory _deviceClass;
     private readonly SysfsDirectory _virtual;
-    private readonly SmallestFree _deviceNumbers = new();
+    private readonly SmallestFree _deviceNumbers = new("vfio device numbers");
 
     internal VfioNodes(SysfsTree tree)
     {
@@ -33,7 +36,7 @@ public sealed class VfioNodes
 
     internal Device AddDevice(Device parent)
     {
-        int number = _deviceNumbers.Take();
+        int number = _deviceNumbers.Take(parent.Model.Runtime);
         string name = string.Create(CultureInfo.InvariantCulture, $"vfio{number}");
         return Show(new Node(parent.Model, name, parent.AddDirectory("vfio-dev"), _deviceClass, $"vfio/devices/{name}", DeviceMajor, number));
     }
@@ -43,7 +46,7 @@ public sealed class VfioNodes
         Node node = (Node)device;
         await HideAsync(task, node);
         node.Parent!.Parent!.Remove("vfio-dev");
-        _deviceNumbers.Return(node.Minor);
+        _deviceNumbers.Return(task.Runtime, node.Minor);
     }
 
     private static Node Show(Node node)
@@ -94,26 +97,30 @@ public sealed class VfioNodes
 }
 
 /// <summary>Numbers from 0 on; the smallest that is free is given out.</summary>
-internal sealed class SmallestFree
+/// <param name="name">What is numbered.</param>
+internal sealed class SmallestFree(string name)
 {
-    // Guards all that follows; a leaf.
-    private readonly Lock _gate = new();
-    private readonly SortedSet<int> _returned = [];
-    private int _next;
+    private readonly SharedState<State> _state = new(name, VfioFields.Numbers, new State([], Next: 0));
 
-    internal int Take()
+    // Those that came back, and the first that was never given out.
+    private readonly record struct State(ImmutableSortedSet<int> Returned, int Next);
+
+    internal int Take(KernelRuntime runtime)
     {
-        lock (_gate)
+        using SharedState<State>.Section section = _state.Enter(runtime, AccessKind.Write);
+        (ImmutableSortedSet<int> returned, int next) = section.Value;
+        if (returned.IsEmpty)
         {
-            int number = _returned.Count > 0 ? _returned.Min : _next++;
-            _returned.Remove(number);
-            return number;
+            section.Value = new State(returned, next + 1);
+            return next;
         }
+        section.Value = new State(returned.Remove(returned.Min), next);
+        return returned.Min;
     }
 
-    internal void Return(int number)
+    internal void Return(KernelRuntime runtime, int number)
     {
-        lock (_gate)
-            _returned.Add(number);
+        using SharedState<State>.Section section = _state.Enter(runtime, AccessKind.Write);
+        section.Value = section.Value with { Returned = section.Value.Returned.Add(number) };
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
@@ -15,11 +16,15 @@ public sealed class KvmVfioDevice
     private readonly VirtualMachine _machine;
 
     // kv->lock, L19. Guards _files.
-    internal KernelMutex Lock { get; } = new(KvClass);
+    internal KernelMutex Lock { get; }
 
-    private Guarded<List<IKvmFile>> _files = new([]);
+    private Guarded<ImmutableArray<IKvmFile>> _files = new([]);
 
-    private KvmVfioDevice(VirtualMachine machine) => _machine = machine;
+    private KvmVfioDevice(VirtualMachine machine)
+    {
+        _machine = machine;
+        Lock = new KernelMutex(KvClass, owner: this);
+    }
 
     /// <summary>Makes the device of a VM.</summary>
     /// <param name="task">The task.</param>
@@ -44,11 +49,11 @@ public sealed class KvmVfioDevice
         if (file is not IKvmFile kvmFile)
             return Errno.EINVAL;
         await Lock.LockAsync(task);
-        List<IKvmFile> files = _files.Change(task, this, VfioGuards.KvmFiles);
+        ImmutableArray<IKvmFile> files = _files.Read(task, this, VfioGuards.KvmFiles);
         bool isNew = !files.Contains(kvmFile);
         if (isNew)
         {
-            files.Add(kvmFile);
+            _files.Write(task, this, VfioGuards.KvmFiles, files.Add(kvmFile));
             kvmFile.SetKvm(task, _machine);
         }
         Lock.Unlock(task);
@@ -64,11 +69,16 @@ public sealed class KvmVfioDevice
         if (file is null)
             return Errno.EBADF;
         await Lock.LockAsync(task);
-        bool isKnown = file is IKvmFile kvmFile && _files.Change(task, this, VfioGuards.KvmFiles).Remove(kvmFile);
-        if (isKnown)
-            ((IKvmFile)file).EndKvm(task, _machine);
+        ImmutableArray<IKvmFile> files = _files.Read(task, this, VfioGuards.KvmFiles);
+        Errno error = Errno.ENOENT;
+        if (file is IKvmFile kvmFile && files.Contains(kvmFile))
+        {
+            _files.Write(task, this, VfioGuards.KvmFiles, files.Remove(kvmFile));
+            kvmFile.EndKvm(task, _machine);
+            error = Errno.Ok;
+        }
         Lock.Unlock(task);
-        return isKnown ? Errno.Ok : Errno.ENOENT;
+        return error;
     }
 
     /// <summary>Closes it: every file that is left loses the VM.</summary>
@@ -77,12 +87,14 @@ public sealed class KvmVfioDevice
     {
         await _machine.Lock.LockAsync(task);
         await Lock.LockAsync(task);
-        List<IKvmFile> files = _files.Change(task, this, VfioGuards.KvmFiles);
-        foreach (IKvmFile file in files)
+        foreach (IKvmFile file in _files.Read(task, this, VfioGuards.KvmFiles))
             file.EndKvm(task, _machine);
-        files.Clear();
+        _files.Write(task, this, VfioGuards.KvmFiles, []);
         Lock.Unlock(task);
         _machine.RemoveDevice(task, "vfio");
         _machine.Lock.Unlock(task);
     }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"kvm-vfio of {_machine}";
 }

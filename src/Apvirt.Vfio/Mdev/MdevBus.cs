@@ -1,7 +1,9 @@
+using System.Collections.Immutable;
 using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 
@@ -13,15 +15,19 @@ namespace Apvirt.Vfio.Mdev;
 /// </summary>
 public sealed class MdevBus : Bus
 {
-    private static readonly LockClass ListClass = new("mdev_list_lock", LockKind.Mutex);
+    internal static readonly LockClass ListClass = new("mdev_list_lock", LockKind.Mutex);
     private static readonly AttributeTable Table = new(StandardAttributes);
 
     private readonly SysfsDirectory _parentClass;
 
-    // L30. Guards _known, of each parent what is available, and whether a device is released. A name stays known until then, long
-    // after the device left the tree.
-    private readonly KernelMutex _listLock = new(ListClass);
-    private readonly Dictionary<Guid, MdevDevice?> _known = [];
+    // L30. Guards _known, and of each parent what is available. A name stays known until its device is released, long after
+    // that left the tree.
+    internal KernelMutex ListLock { get; }
+
+    private Guarded<ImmutableDictionary<Guid, Known>> _known = new(ImmutableDictionary<Guid, Known>.Empty);
+
+    // Who has a name: nobody yet while the device is being made. It is active unless it is being made or removed.
+    private readonly record struct Known(MdevDevice? Device, bool IsActive);
 
     /// <summary>Makes the bus, its class of parents and its module.</summary>
     /// <param name="model">The machine's device model.</param>
@@ -29,6 +35,7 @@ public sealed class MdevBus : Bus
     public MdevBus(DeviceModel model, Profile? profile = null) : base(model, "mdev")
     {
         Profile = profile ?? Profile.Strict;
+        ListLock = new KernelMutex(ListClass, owner: this);
         _parentClass = model.Tree.Class.AddDirectory("mdev_bus");
     }
 
@@ -56,54 +63,58 @@ public sealed class MdevBus : Bus
     /// <summary>Takes a name and an instance, or says why not.</summary>
     internal async ValueTask<Errno> ReserveAsync(KernelTask task, MdevParent parent, Guid uuid)
     {
-        await _listLock.LockAsync(task);
-        Errno error = _known.ContainsKey(uuid) ? Errno.EEXIST : parent.AvailableInstances == 0 ? Errno.EUSERS : Errno.Ok;
+        await ListLock.LockAsync(task);
+        Errno error = Read(task).ContainsKey(uuid) ? Errno.EEXIST : parent.Available(task) == 0 ? Errno.EUSERS : Errno.Ok;
         if (error == Errno.Ok)
         {
-            _known.Add(uuid, null);
-            parent.AvailableInstances--;
+            Write(task, Read(task).Add(uuid, default));
+            parent.Available(task)--;
         }
-        _listLock.Unlock(task);
+        ListLock.Unlock(task);
         return error;
     }
 
     internal async ValueTask ActivateAsync(KernelTask task, MdevDevice device)
     {
-        await _listLock.LockAsync(task);
-        _known[device.Uuid] = device;
-        _listLock.Unlock(task);
+        await ListLock.LockAsync(task);
+        Write(task, Read(task).SetItem(device.Uuid, new Known(device, IsActive: true)));
+        ListLock.Unlock(task);
     }
 
     /// <summary>Begins the removal of a device: EAGAIN while it is not active.</summary>
     internal async ValueTask<Errno> DeactivateAsync(KernelTask task, MdevDevice device)
     {
-        await _listLock.LockAsync(task);
-        Errno error = !_known.TryGetValue(device.Uuid, out MdevDevice? active) ? Errno.ENODEV
-            : active is null ? Errno.EAGAIN
+        await ListLock.LockAsync(task);
+        // The name of one that was removed may be another's by now.
+        Errno error = !Read(task).TryGetValue(device.Uuid, out Known known) || (known.Device is not null && known.Device != device) ? Errno.ENODEV
+            : !known.IsActive ? Errno.EAGAIN
             : Errno.Ok;
         if (error == Errno.Ok)
-            _known[device.Uuid] = null;
-        _listLock.Unlock(task);
+            Write(task, Read(task).SetItem(device.Uuid, known with { IsActive = false }));
+        ListLock.Unlock(task);
         return error;
     }
 
     /// <summary>Ends the removal of a device that was not removed, unless somebody else has removed it.</summary>
     internal async ValueTask ReactivateAsync(KernelTask task, MdevDevice device)
     {
-        await _listLock.LockAsync(task);
+        await ListLock.LockAsync(task);
         // The name of one that was removed may be another's by now.
-        if (!device.IsReleased)
-            _known[device.Uuid] = device;
-        _listLock.Unlock(task);
+        if (Read(task).TryGetValue(device.Uuid, out Known known) && known.Device == device)
+            Write(task, Read(task).SetItem(device.Uuid, known with { IsActive = true }));
+        ListLock.Unlock(task);
     }
 
-    /// <summary>Gives a name and an instance back, those of a device if there was one.</summary>
-    internal async ValueTask ReleaseAsync(KernelTask task, MdevParent parent, Guid uuid, MdevDevice? device = null)
+    /// <summary>Gives a name and an instance back.</summary>
+    internal async ValueTask ReleaseAsync(KernelTask task, MdevParent parent, Guid uuid)
     {
-        await _listLock.LockAsync(task);
-        device?.IsReleased = true;
-        _known.Remove(uuid);
-        parent.AvailableInstances++;
-        _listLock.Unlock(task);
+        await ListLock.LockAsync(task);
+        Write(task, Read(task).Remove(uuid));
+        parent.Available(task)++;
+        ListLock.Unlock(task);
     }
+
+    private ImmutableDictionary<Guid, Known> Read(KernelTask task) => _known.Read(task, this, VfioGuards.MdevNames);
+
+    private void Write(KernelTask task, ImmutableDictionary<Guid, Known> known) => _known.Write(task, this, VfioGuards.MdevNames, known);
 }

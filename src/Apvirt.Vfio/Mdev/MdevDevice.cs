@@ -3,6 +3,7 @@ using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Vfio.Mdev;
@@ -22,7 +23,7 @@ public abstract class MdevDevice : Device
         },
     ]);
 
-    private int _isRemoveGone;
+    private Shared<bool> _isRemoveGone;
 
     /// <summary>Makes a device that is not registered yet.</summary>
     /// <param name="type">Its type.</param>
@@ -33,9 +34,6 @@ public abstract class MdevDevice : Device
         Type = type;
         Uuid = uuid;
     }
-
-    /// <summary>Whether its name can be another's. Under the bus's list lock.</summary>
-    internal bool IsReleased { get; set; }
 
     /// <summary>The type.</summary>
     public MdevType Type { get; }
@@ -63,7 +61,7 @@ public abstract class MdevDevice : Device
         .Where(entry => !IsRemoveGone || !string.Equals(entry.Name, RemoveName, StringComparison.Ordinal))
         .Append(SysfsEntry.LinkTo("mdev_type", Type));
 
-    private bool IsRemoveGone => Volatile.Read(ref _isRemoveGone) != 0;
+    private bool IsRemoveGone => _isRemoveGone.Read(Model.Runtime, this, VfioFields.RemoveGone);
 
     // Who comes when the attribute has gone, and has it open already, gets its count back and nothing happens (vfio.md §10).
     private async ValueTask<Errno> StoreRemoveAsync(KernelTask task, ReadOnlyMemory<byte> text)
@@ -76,7 +74,7 @@ public abstract class MdevDevice : Device
         if (goesFirst && !TakeRemoveAway())
             return Errno.Ok;
         Errno error = await Type.Parent.RemoveAsync(task, this);
-        if (error != Errno.Ok && goesFirst)
+        if (error != Errno.Ok && Type.Parent.Bus.Profile.Deviates(task, Quirk.RemoveGoesFirst))
             ReportNoRemove(task, error);
         return error != Errno.Ok && !goesFirst && IsRemoveGone ? Errno.Ok : error;
     }
@@ -85,16 +83,15 @@ public abstract class MdevDevice : Device
     /// <returns>Whether it was still there.</returns>
     internal bool TakeRemoveAway()
     {
-        Model.Tree.Changes(RemoveName);
-        if (Interlocked.Exchange(ref Shared(ref _isRemoveGone, "removal", isWrite: true), 1) != 0)
+        if (_isRemoveGone.Exchange(Model.Runtime, this, VfioFields.RemoveGone, true))
             return false;
         Model.Tree.Gone(this, RemoveName);
         return true;
     }
 
     /// <summary>The attribute is there again, as the device stays.</summary>
-    internal void GiveRemoveBack() => Interlocked.Exchange(ref Shared(ref _isRemoveGone, "removal", isWrite: true), 0);
+    internal void GiveRemoveBack() => _isRemoveGone.Write(Model.Runtime, this, VfioFields.RemoveGone, false);
 
-    private void ReportNoRemove(KernelTask task, Errno error) => task.Checks?.Violations.Add(
-        new Violation(ViolationKind.Invariant, "I30", $"removing {Name} ended with {error}, and it has no remove any more", task.Name) { Finding = Quirk.RemoveGoesFirst.Finding() });
+    private void ReportNoRemove(KernelTask task, Errno error) => task.Checks?.Report(
+        task, ViolationKind.Invariant, "I30", $"removing {Name} ended with {error}, and it has no remove any more");
 }

@@ -3,6 +3,7 @@ using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 
@@ -14,9 +15,10 @@ public sealed class MdevParent
     private static readonly LockClass UnregisterClass = new("unreg_sem", LockKind.RwSemaphore);
 
     // L3, outside device_lock(mdev). Read while a device is created or removed, written to unregister the parent.
-    private readonly KernelRwSemaphore _unregister = new(UnregisterClass);
-    private readonly List<MdevType> _types = [];
+    private readonly KernelRwSemaphore _unregister;
     private readonly SysfsDirectory _typesDirectory;
+
+    private Guarded<int> _available;
 
     /// <summary>Registers a parent with one type.</summary>
     /// <param name="bus">The mdev bus.</param>
@@ -30,10 +32,12 @@ public sealed class MdevParent
         Bus = bus;
         Device = device;
         Driver = driver;
-        MaxInstances = AvailableInstances = maxInstances;
+        MaxInstances = maxInstances;
+        _available = new(maxInstances);
+        _unregister = new KernelRwSemaphore(UnregisterClass, owner: this);
         _typesDirectory = device.AddDirectory("mdev_supported_types");
         MdevType type = new(_typesDirectory, this, typeName, prettyName);
-        _types.Add(type);
+        Types = [type];
         _typesDirectory.Add(type);
         bus.AddParent(this);
     }
@@ -50,11 +54,11 @@ public sealed class MdevParent
     /// <summary>How many mediated devices there can be.</summary>
     public int MaxInstances { get; }
 
-    /// <summary>How many more there can be now.</summary>
-    public int AvailableInstances { get; internal set; }
+    /// <summary>How many more there can be now, for observers.</summary>
+    public int AvailableInstances => _available.Glance(Device.Model.Runtime, this, VfioGuards.MdevInstances);
 
     /// <summary>The types.</summary>
-    public IReadOnlyList<MdevType> Types => _types;
+    public IReadOnlyList<MdevType> Types { get; }
 
     /// <summary>Creates a mediated device as a write to <c>create</c> does.</summary>
     /// <param name="task">The writing task.</param>
@@ -131,7 +135,7 @@ public sealed class MdevParent
                 await RemoveDeviceAsync(task, mdev);
         }
         // Whoever makes one right now is told that the parent goes, and is waited for.
-        foreach (MdevType type in _types)
+        foreach (MdevType type in Types)
             await type.Files.DeleteAsync(task);
         Device.Remove(_typesDirectory.Name);
         Bus.RemoveParent(this);
@@ -142,6 +146,12 @@ public sealed class MdevParent
     {
         device.Type.DevicesDirectory.Remove(device.Name);
         await Bus.RemoveDeviceAsync(task, device);
-        await Bus.ReleaseAsync(task, this, device.Uuid, device);
+        await Bus.ReleaseAsync(task, this, device.Uuid);
     }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"mdev parent {Device.Name}";
+
+    /// <summary>How many more there can be now, under the bus's list lock.</summary>
+    internal ref int Available(KernelTask task) => ref _available.Change(task, this, VfioGuards.MdevInstances);
 }

@@ -1,5 +1,7 @@
+using System.Collections.Immutable;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Vfio.Memory;
@@ -25,36 +27,45 @@ public interface IDmaDevice
 /// <summary>
 /// Whose the DMA of a physical group is: the host's drivers use it, or one owner has it for user space (vfio.md §3, M097).
 /// </summary>
-/// <param name="name">Name of the group, for reports.</param>
-public sealed class DmaOwnership(string name)
+public sealed class DmaOwnership
 {
-    // Guards all that follows; a leaf, not held over calls.
-    private readonly Lock _gate = new();
-    private readonly List<IDmaDevice> _devices = [];
-    private object? _owner;
-    private int _claims;
-    private int _hostUsers;
+    private readonly KernelRuntime _runtime;
+    private readonly string _name;
+    private readonly SharedState<State> _state;
+
+    // Claims are those of Owner; HostUsers are drivers of the host. Never both.
+    private readonly record struct State(ImmutableArray<IDmaDevice> Devices, object? Owner, int Claims, int HostUsers);
+
+    /// <summary>Makes the ownership of a group without devices, which nobody uses.</summary>
+    /// <param name="runtime">The runtime of those who use the group.</param>
+    /// <param name="name">Name of the group, for reports.</param>
+    public DmaOwnership(KernelRuntime runtime, string name)
+    {
+        _runtime = runtime;
+        _name = name;
+        _state = new SharedState<State>(this, VfioFields.Dma, new State([], Owner: null, Claims: 0, HostUsers: 0));
+    }
 
     /// <summary>How often it was claimed and not given back, for observers.</summary>
-    public int Claims => _claims;
+    public int Claims => Read().Claims;
 
     /// <summary>Whether user space could have it, or has it: no driver of the host uses a device.</summary>
-    public bool IsViable => _hostUsers == 0;
+    public bool IsViable => Read().HostUsers == 0;
 
     /// <summary>A device joins the group.</summary>
     /// <param name="device">The device.</param>
     public void Add(IDmaDevice device)
     {
-        lock (_gate)
-            _devices.Add(device);
+        using SharedState<State>.Section section = _state.Enter(_runtime, AccessKind.Write);
+        section.Value = section.Value with { Devices = section.Value.Devices.Add(device) };
     }
 
     /// <summary>A device leaves the group.</summary>
     /// <param name="device">The device.</param>
     public void Remove(IDmaDevice device)
     {
-        lock (_gate)
-            _devices.Remove(device);
+        using SharedState<State>.Section section = _state.Enter(_runtime, AccessKind.Write);
+        section.Value = section.Value with { Devices = section.Value.Devices.Remove(device) };
     }
 
     /// <summary>A driver of the host begins to use a device of the group.</summary>
@@ -62,24 +73,23 @@ public sealed class DmaOwnership(string name)
     /// <returns>EBUSY while user space has the group.</returns>
     public Errno BeginHostUse(KernelTask task)
     {
-        Touches(task);
-        lock (_gate)
-        {
-            if (_claims > 0)
-                return Errno.EBUSY;
-            _hostUsers++;
-            return Errno.Ok;
-        }
+        using SharedState<State>.Section section = _state.Enter(task.Runtime, AccessKind.Write);
+        if (section.Value.Claims > 0)
+            return Errno.EBUSY;
+        section.Value = section.Value with { HostUsers = section.Value.HostUsers + 1 };
+        return Errno.Ok;
     }
 
     /// <summary>A driver of the host does not use a device of the group any more.</summary>
     /// <param name="task">The task.</param>
     public void EndHostUse(KernelTask task)
     {
-        Touches(task);
-        lock (_gate)
-            _hostUsers--;
+        using SharedState<State>.Section section = _state.Enter(task.Runtime, AccessKind.Write);
+        section.Value = section.Value with { HostUsers = section.Value.HostUsers - 1 };
     }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"DMA of {_name}";
 
     /// <summary>Takes the group's DMA for an owner: it is blocked until a domain is attached.</summary>
     /// <param name="task">The task.</param>
@@ -87,37 +97,45 @@ public sealed class DmaOwnership(string name)
     /// <returns>EPERM while the host or another owner has it.</returns>
     internal async ValueTask<Errno> ClaimAsync(KernelTask task, object owner)
     {
-        Touches(task);
-        lock (_gate)
-        {
-            if (_hostUsers > 0 || (_claims > 0 && _owner != owner))
-                return Errno.EPERM;
-            _owner = owner;
-            if (_claims++ > 0)
-                return Errno.Ok;
-        }
-        await BlockAsync(task);
+        Errno error = Claim(task, owner, out bool isFirst);
+        if (isFirst)
+            await BlockAsync(task);
+        return error;
+    }
+
+    private Errno Claim(KernelTask task, object owner, out bool isFirst)
+    {
+        using SharedState<State>.Section section = _state.Enter(task.Runtime, AccessKind.Write);
+        State state = section.Value;
+        isFirst = false;
+        if (state.HostUsers > 0 || (state.Claims > 0 && state.Owner != owner))
+            return Errno.EPERM;
+        isFirst = state.Claims == 0;
+        section.Value = state with { Owner = owner, Claims = state.Claims + 1 };
         return Errno.Ok;
     }
 
     /// <summary>Gives it back; with the last claim goes the owner.</summary>
     internal async ValueTask ReleaseAsync(KernelTask task)
     {
-        Touches(task);
-        lock (_gate)
-        {
-            if (--_claims > 0)
-                return;
-            _owner = null;
-        }
-        foreach (IDmaDevice device in Devices())
+        foreach (IDmaDevice device in Release(task))
             await device.ReturnAsync(task);
+    }
+
+    // The devices that go back to the host: none while there are claims.
+    private ImmutableArray<IDmaDevice> Release(KernelTask task)
+    {
+        using SharedState<State>.Section section = _state.Enter(task.Runtime, AccessKind.Write);
+        State state = section.Value;
+        bool isLast = state.Claims == 1;
+        section.Value = state with { Owner = isLast ? null : state.Owner, Claims = state.Claims - 1 };
+        return isLast ? state.Devices : [];
     }
 
     /// <summary>Attaches all devices to a domain; if one fails, all are blocked.</summary>
     internal async ValueTask<Errno> AttachAsync(KernelTask task, object domain)
     {
-        foreach (IDmaDevice device in Devices())
+        foreach (IDmaDevice device in Read().Devices)
         {
             Errno error = await device.AttachAsync(task, domain);
             if (error == Errno.Ok)
@@ -130,19 +148,13 @@ public sealed class DmaOwnership(string name)
 
     internal async ValueTask BlockAsync(KernelTask task)
     {
-        foreach (IDmaDevice device in Devices())
+        foreach (IDmaDevice device in Read().Devices)
             await device.BlockAsync(task);
     }
 
-    private IDmaDevice[] Devices()
+    private State Read()
     {
-        lock (_gate)
-            return [.. _devices];
-    }
-
-    private void Touches(KernelTask task)
-    {
-        if (task.HasPoints)
-            task.Runtime.Touched($"DMA of {name}", isWrite: true);
+        using SharedState<State>.Section section = _state.Enter(_runtime, AccessKind.Read);
+        return section.Value;
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
@@ -7,13 +8,14 @@ namespace Apvirt.Vfio.Memory;
 /// <summary>Where the guest pages are that an emulated device pins: the mappings of a container, or of an IOAS (vfio.md §7).</summary>
 public abstract class DmaSpace
 {
-    private protected DmaSpace(LockClass lockClass) => Lock = new KernelMutex(lockClass);
+    private protected DmaSpace(LockClass lockClass) => Lock = new KernelMutex(lockClass, owner: this);
 
     /// <summary>Guards the mappings and the pins in them.</summary>
     internal KernelMutex Lock { get; }
 
-    /// <summary>The memory that is mapped; null if it is that of nobody, where nothing can be copied.</summary>
-    internal abstract UserMemory? Memory { get; }
+    /// <summary>The memory that is mapped; null if it is that of nobody, where nothing can be copied. Called under <see cref="Lock"/>.</summary>
+    /// <param name="task">The task.</param>
+    internal abstract UserMemory? ReadMemory(KernelTask task);
 
     /// <summary>The most pages that can be pinned at once.</summary>
     internal virtual int PinsMax => int.MaxValue;
@@ -66,11 +68,11 @@ public sealed record Mapping(ulong Iova, ulong Length, MapProtection Protection,
     /// <summary>Puts the mapping with others.</summary>
     /// <param name="mappings">The others.</param>
     /// <returns>EEXIST if it shares an address with one.</returns>
-    internal Errno AddTo(List<Mapping> mappings)
+    internal Errno AddTo(ref ImmutableArray<Mapping> mappings)
     {
-        if (mappings.Exists(mapping => mapping.Meets(Iova, Length)))
+        if (mappings.Any(mapping => mapping.Meets(Iova, Length)))
             return Errno.EEXIST;
-        mappings.Add(this);
+        mappings = mappings.Add(this);
         return Errno.Ok;
     }
 

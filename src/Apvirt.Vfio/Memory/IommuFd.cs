@@ -1,6 +1,10 @@
+using System.Collections.Immutable;
+using System.Globalization;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Vfio.Devices;
 
@@ -9,22 +13,30 @@ namespace Apvirt.Vfio.Memory;
 /// <summary>An open /dev/iommu: address spaces, by number.</summary>
 public sealed class IommuFd
 {
-    // Guards _spaces and _next; a leaf.
-    private readonly Lock _gate = new();
-    private readonly Dictionary<int, Ioas> _spaces = [];
-    private int _next = 1;
+    private readonly KernelRuntime _runtime;
+    private readonly string _name;
+    private readonly SharedState<State> _state;
 
-    private Ioas? _compatible;
-
-    /// <summary>The address space of groups that were made for containers; made when it is first asked for.</summary>
-    public Ioas Compatible => _compatible ??= Allocate();
-
-    /// <summary>Whether that address space was made: from then on devices without an IOMMU are not opened with the file.</summary>
-    public bool HasCompatible => _compatible is not null;
+    // Numbers are given out from 1 on, and no space ever goes.
+    private readonly record struct State(ImmutableArray<Ioas> Spaces, Ioas? Compatible);
 
     /// <summary>Opens it.</summary>
+    /// <param name="runtime">The runtime of those who use it.</param>
+    /// <param name="name">Name of the process, for reports.</param>
     /// <param name="memory">The memory of the process; null if nothing is ever copied from or to it.</param>
-    public IommuFd(UserMemory? memory = null) => Memory = memory;
+    public IommuFd(KernelRuntime runtime, string name, UserMemory? memory = null)
+    {
+        _runtime = runtime;
+        _name = name;
+        Memory = memory;
+        _state = new SharedState<State>(this, VfioFields.Spaces, new State([], Compatible: null));
+    }
+
+    /// <summary>The address space of groups that were made for containers; made by whoever asks for it first.</summary>
+    public Ioas Compatible => Read().Compatible ?? MakeCompatible();
+
+    /// <summary>Whether that address space was made: from then on devices without an IOMMU are not opened with the file.</summary>
+    public bool HasCompatible => Read().Compatible is not null;
 
     /// <summary>The memory of the process.</summary>
     internal UserMemory? Memory { get; }
@@ -32,42 +44,80 @@ public sealed class IommuFd
     /// <summary>Makes an address space.</summary>
     public Ioas Allocate()
     {
-        lock (_gate)
-        {
-            Ioas space = new(_next++, Memory);
-            _spaces.Add(space.Id, space);
-            return space;
-        }
+        using SharedState<State>.Section section = _state.Enter(_runtime, AccessKind.Write);
+        return Allocate(ref section.Value);
     }
 
     /// <summary>Finds an address space.</summary>
     /// <param name="id">Its number.</param>
     public Ioas? Find(int id)
     {
-        lock (_gate)
-            return _spaces.GetValueOrDefault(id);
+        ImmutableArray<Ioas> spaces = Read().Spaces;
+        return id > 0 && id <= spaces.Length ? spaces[id - 1] : null;
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"iommufd of {_name}";
+
+    // Two who ask first get the same.
+    private Ioas MakeCompatible()
+    {
+        using SharedState<State>.Section section = _state.Enter(_runtime, AccessKind.Write);
+        if (section.Value.Compatible is { } made)
+            return made;
+        Ioas space = Allocate(ref section.Value);
+        section.Value = section.Value with { Compatible = space };
+        return space;
+    }
+
+    private Ioas Allocate(ref State state)
+    {
+        Ioas space = new(_name, state.Spaces.Length + 1, Memory);
+        state = state with { Spaces = state.Spaces.Add(space) };
+        return space;
+    }
+
+    private State Read()
+    {
+        using SharedState<State>.Section section = _state.Enter(_runtime, AccessKind.Read);
+        return section.Value;
     }
 }
 
 /// <summary>An address space of an iommufd.</summary>
-/// <param name="id">Its number.</param>
-/// <param name="memory">The memory of the process.</param>
-public sealed class Ioas(int id, UserMemory? memory = null)
+public sealed class Ioas
 {
     internal static readonly LockClass IovaClass = new("iova_rwsem", LockKind.RwSemaphore);
 
-    // L23. Guards _mappings, _leaving and _accesses.
-    internal KernelRwSemaphore Lock { get; } = new(IovaClass);
+    private readonly string _name;
 
-    private Guarded<List<Mapping>> _mappings = new([]);
-    private Guarded<List<Mapping>> _leaving = new([]);
-    private Guarded<List<IoasAccess>> _accesses = new([]);
+    // L23. Guards _mappings, _leaving and _accesses.
+    internal KernelRwSemaphore Lock { get; }
+
+    private Guarded<ImmutableArray<Mapping>> _mappings = new([]);
+    private Guarded<ImmutableArray<Mapping>> _leaving = new([]);
+    private Guarded<ImmutableArray<IoasAccess>> _accesses = new([]);
+
+    /// <summary>Makes an empty address space.</summary>
+    /// <param name="process">Name of the process, for reports.</param>
+    /// <param name="id">Its number.</param>
+    /// <param name="memory">The memory of the process.</param>
+    public Ioas(string process, int id, UserMemory? memory = null)
+    {
+        _name = string.Create(CultureInfo.InvariantCulture, $"ioas {id} of {process}");
+        Id = id;
+        Memory = memory;
+        Lock = new KernelRwSemaphore(IovaClass, owner: this);
+    }
 
     /// <summary>Its number.</summary>
-    public int Id => id;
+    public int Id { get; }
 
     /// <summary>The memory of the process.</summary>
-    internal UserMemory? Memory => memory;
+    internal UserMemory? Memory { get; }
+
+    /// <inheritdoc/>
+    public override string ToString() => _name;
 
     /// <summary>Maps a range.</summary>
     /// <param name="task">The task.</param>
@@ -81,7 +131,7 @@ public sealed class Ioas(int id, UserMemory? memory = null)
         if (!Mapping.IsRange(iova, length))
             return Errno.EINVAL;
         await Lock.LockWriteAsync(task);
-        Errno error = new Mapping(iova, length, protection, address ?? iova).AddTo(_mappings.Change(task, this, VfioGuards.Areas));
+        Errno error = new Mapping(iova, length, protection, address ?? iova).AddTo(ref _mappings.Change(task, this, VfioGuards.Areas));
         Lock.UnlockWrite(task);
         return error;
     }
@@ -94,14 +144,15 @@ public sealed class Ioas(int id, UserMemory? memory = null)
     public async ValueTask<Errno> UnmapAsync(KernelTask task, ulong iova, ulong length)
     {
         await Lock.LockWriteAsync(task);
-        List<Mapping> going = _mappings.Read(task, this, VfioGuards.Areas).FindAll(mapping => mapping.Meets(iova, length));
-        if (going.Count == 0 || going.Exists(mapping => mapping.Iova < iova || mapping.Last > iova + (length - 1)))
+        ImmutableArray<Mapping> going = [.. _mappings.Read(task, this, VfioGuards.Areas).Where(mapping => mapping.Meets(iova, length))];
+        if (going.IsEmpty || going.Any(mapping => mapping.Iova < iova || mapping.Last > iova + (length - 1)))
         {
             Lock.UnlockWrite(task);
             return Errno.ENOENT;
         }
-        _leaving.Change(task, this, VfioGuards.Areas).AddRange(going);
-        IoasAccess[] accesses = [.. _accesses.Read(task, this, VfioGuards.Areas)];
+        ref ImmutableArray<Mapping> leaving = ref _leaving.Change(task, this, VfioGuards.Areas);
+        leaving = leaving.AddRange(going);
+        ImmutableArray<IoasAccess> accesses = _accesses.Read(task, this, VfioGuards.Areas);
         Lock.UnlockWrite(task);
         foreach (Mapping mapping in going)
         {
@@ -109,16 +160,19 @@ public sealed class Ioas(int id, UserMemory? memory = null)
                 await access.Device.TellUnmapAsync(task, mapping.Iova, mapping.Length);
         }
         await Lock.LockWriteAsync(task);
-        _leaving.Change(task, this, VfioGuards.Areas).RemoveAll(going.Contains);
-        _mappings.Change(task, this, VfioGuards.Areas).RemoveAll(going.Contains);
+        Remove(ref _leaving.Change(task, this, VfioGuards.Areas), going);
+        Remove(ref _mappings.Change(task, this, VfioGuards.Areas), going);
         Lock.UnlockWrite(task);
         return Errno.Ok;
     }
 
+    private static void Remove(ref ImmutableArray<Mapping> mappings, ImmutableArray<Mapping> going) => 
+        mappings = mappings.RemoveAll(going.Contains);
+
     internal async ValueTask<Mapping?> FindAsync(KernelTask task, ulong iova)
     {
         await Lock.LockReadAsync(task);
-        Mapping? found = _mappings.Read(task, this, VfioGuards.Areas).Find(mapping => mapping.Has(iova));
+        Mapping? found = _mappings.Read(task, this, VfioGuards.Areas).FirstOrDefault(mapping => mapping.Has(iova));
         Lock.UnlockRead(task);
         return found;
     }
@@ -126,8 +180,8 @@ public sealed class Ioas(int id, UserMemory? memory = null)
     internal async ValueTask<Errno> CheckAsync(KernelTask task, ulong iova, MapProtection protection)
     {
         await Lock.LockReadAsync(task);
-        Errno error = _leaving.Read(task, this, VfioGuards.Areas).Exists(mapping => mapping.Has(iova)) ? Errno.EINVAL
-            : _mappings.Read(task, this, VfioGuards.Areas).Find(mapping => mapping.Has(iova)) is not { } mapping ? Errno.ENOENT
+        Errno error = _leaving.Read(task, this, VfioGuards.Areas).Any(mapping => mapping.Has(iova)) ? Errno.EINVAL
+            : _mappings.Read(task, this, VfioGuards.Areas).FirstOrDefault(mapping => mapping.Has(iova)) is not { } mapping ? Errno.ENOENT
             : mapping.Protection.HasFlag(protection) ? Errno.Ok
             : Errno.EPERM;
         Lock.UnlockRead(task);
@@ -137,14 +191,16 @@ public sealed class Ioas(int id, UserMemory? memory = null)
     internal async ValueTask AddAsync(KernelTask task, IoasAccess access)
     {
         await Lock.LockWriteAsync(task);
-        _accesses.Change(task, this, VfioGuards.Areas).Add(access);
+        ref ImmutableArray<IoasAccess> accesses = ref _accesses.Change(task, this, VfioGuards.Areas);
+        accesses = accesses.Add(access);
         Lock.UnlockWrite(task);
     }
 
     internal async ValueTask RemoveAsync(KernelTask task, IoasAccess access)
     {
         await Lock.LockWriteAsync(task);
-        _accesses.Change(task, this, VfioGuards.Areas).Remove(access);
+        ref ImmutableArray<IoasAccess> accesses = ref _accesses.Change(task, this, VfioGuards.Areas);
+        accesses = accesses.Remove(access);
         Lock.UnlockWrite(task);
     }
 }
@@ -161,12 +217,15 @@ public sealed class IoasAccess : DmaSpace
     internal IoasAccess(VfioDevice device) : base(AccessClass) => Device = device;
 
     /// <summary>The address space, for observers.</summary>
-    public Ioas? Space => _space.Peek;
+    public Ioas? Space => _space.Glance(Device.Group.Model.Runtime, this, VfioGuards.Access);
 
     internal VfioDevice Device { get; }
 
     /// <inheritdoc/>
-    internal override UserMemory? Memory => Space?.Memory;
+    public override string ToString() => $"access of {Device}";
+
+    /// <inheritdoc/>
+    internal override UserMemory? ReadMemory(KernelTask task) => _space.Read(task, this, VfioGuards.Access)?.Memory;
 
     internal override async ValueTask<Errno> CheckPinAsync(KernelTask task, ulong iova, MapProtection protection) =>
         ReadSpace(task) is { } space ? await space.CheckAsync(task, iova, protection) : Errno.ENOENT;

@@ -1,7 +1,9 @@
+using System.Collections.Immutable;
 using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Vfio.Devices;
 
@@ -18,34 +20,43 @@ public sealed class Type1Iommu : DmaSpace
     // As many addresses as a page holds. The specification does not say what "too big" is.
     private const int PinsAtOnce = 512;
 
+    private readonly KernelRuntime _runtime;
+    private readonly string _name;
     private readonly Profile _profile;
+    private readonly UserMemory? _memory;
 
     // iommu->lock, L20. Guards _mappings.
-    private Guarded<List<Mapping>> _mappings = new([]);
+    private Guarded<ImmutableArray<Mapping>> _mappings = new([]);
 
     // device_list_lock, L21. With iommu->lock it guards _listeners.
-    internal KernelMutex ListLock { get; } = new(ListClass);
+    internal KernelMutex ListLock { get; }
 
-    private Guarded<List<VfioDevice>> _listeners = new([]);
+    private Guarded<ImmutableArray<VfioDevice>> _listeners = new([]);
 
-    internal Type1Iommu(int version, Profile profile, UserMemory? memory) : base(IommuClass)
+    internal Type1Iommu(KernelRuntime runtime, string name, int version, Profile profile, UserMemory? memory) : base(IommuClass)
     {
+        _runtime = runtime;
+        _name = name;
         Version = version;
-        Memory = memory;
+        _memory = memory;
         _profile = profile;
+        ListLock = new KernelMutex(ListClass, owner: this);
     }
 
     /// <summary>1, or 2 in which a mapping goes as a whole.</summary>
     public int Version { get; }
 
     /// <inheritdoc/>
-    internal override UserMemory? Memory { get; }
+    public override string ToString() => $"iommu of {_name}";
+
+    /// <inheritdoc/>
+    internal override UserMemory? ReadMemory(KernelTask task) => _memory;
 
     /// <inheritdoc/>
     internal override int PinsMax => PinsAtOnce;
 
     /// <summary>The mappings, for observers.</summary>
-    public IReadOnlyList<Mapping> Mappings => _mappings.Peek;
+    public IReadOnlyList<Mapping> Mappings => _mappings.Glance(_runtime, this, VfioGuards.Mappings);
 
     /// <summary>Maps a range.</summary>
     /// <param name="task">The task.</param>
@@ -59,7 +70,7 @@ public sealed class Type1Iommu : DmaSpace
         if (!Mapping.IsRange(iova, length) || protection == MapProtection.None)
             return Errno.EINVAL;
         await Lock.LockAsync(task);
-        Errno error = new Mapping(iova, length, protection, address ?? iova).AddTo(_mappings.Change(task, this, VfioGuards.Mappings));
+        Errno error = new Mapping(iova, length, protection, address ?? iova).AddTo(ref _mappings.Change(task, this, VfioGuards.Mappings));
         Lock.Unlock(task);
         return error;
     }
@@ -80,20 +91,17 @@ public sealed class Type1Iommu : DmaSpace
             return Errno.EINVAL;
         }
         int rounds = 0;
-        while (_mappings.Read(task, this, VfioGuards.Mappings).Find(mapping => mapping.Meets(iova, length)) is { } next)
+        while (_mappings.Read(task, this, VfioGuards.Mappings).FirstOrDefault(mapping => mapping.Meets(iova, length)) is { } next)
         {
             if (WhoPinned(task, next) is not { } keeper)
             {
-                _mappings.Change(task, this, VfioGuards.Mappings).Remove(next);
+                Remove(task, next);
                 rounds = 0;
                 continue;
             }
             if (++rounds > RoundsMax)
             {
-                task.Checks?.Violations.Add(new Violation(ViolationKind.Lifetime, "I23", $"pages from {next.Iova:x} on are still pinned by {keeper} after {RoundsMax} rounds of telling", task.Name)
-                {
-                    Finding = keeper.Pins.LeakedBy,
-                });
+                task.Checks?.Report(task, ViolationKind.Lifetime, "I23", $"pages from {next.Iova:x} on are still pinned by {keeper} after {RoundsMax} rounds of telling");
                 break;
             }
             await TellAsync(task, next);
@@ -112,10 +120,10 @@ public sealed class Type1Iommu : DmaSpace
         if (!Mapping.IsRange(iova, length))
             return Errno.EINVAL;
         await Lock.LockAsync(task);
-        List<Mapping> mappings = _mappings.Change(task, this, VfioGuards.Mappings);
-        bool isRefused = Bisects(task, iova, length) || mappings.Exists(mapping => mapping.Meets(iova, length) && mapping.Address is null);
-        for (int i = 0; i < mappings.Count && !isRefused; i++)
-            mappings[i] = mappings[i].Meets(iova, length) ? mappings[i] with { Address = null } : mappings[i];
+        ImmutableArray<Mapping> mappings = _mappings.Read(task, this, VfioGuards.Mappings);
+        bool isRefused = Bisects(task, iova, length) || mappings.Any(mapping => mapping.Meets(iova, length) && mapping.Address is null);
+        if (!isRefused)
+            _mappings.Write(task, this, VfioGuards.Mappings, [.. mappings.Select(mapping => mapping.Meets(iova, length) ? mapping with { Address = null } : mapping)]);
         Lock.Unlock(task);
         return isRefused ? Errno.EINVAL : Errno.Ok;
     }
@@ -129,43 +137,45 @@ public sealed class Type1Iommu : DmaSpace
     public async ValueTask<Errno> UpdateAsync(KernelTask task, ulong iova, ulong length, ulong address)
     {
         await Lock.LockAsync(task);
-        List<Mapping> mappings = _mappings.Change(task, this, VfioGuards.Mappings);
-        int found = mappings.FindIndex(mapping => mapping.Iova == iova && mapping.Length == length && mapping.Address is null);
-        if (found >= 0)
-            mappings[found] = mappings[found] with { Address = address };
+        ImmutableArray<Mapping> mappings = _mappings.Read(task, this, VfioGuards.Mappings);
+        Mapping? found = mappings.FirstOrDefault(mapping => mapping.Iova == iova && mapping.Length == length && mapping.Address is null);
+        if (found is not null)
+            _mappings.Write(task, this, VfioGuards.Mappings, mappings.Replace(found, found with { Address = address }));
         Lock.Unlock(task);
-        return found < 0 ? Errno.EINVAL : Errno.Ok;
+        return found is null ? Errno.EINVAL : Errno.Ok;
     }
 
     internal override ValueTask<Errno> CheckPinAsync(KernelTask task, ulong iova, MapProtection protection)
     {
-        List<Mapping> mappings = _mappings.Read(task, this, VfioGuards.Mappings);
+        ImmutableArray<Mapping> mappings = _mappings.Read(task, this, VfioGuards.Mappings);
         return new(
             Version == 1 ? Errno.EACCES
-            : mappings.Exists(mapping => mapping.Address is null) ? Errno.EBUSY
-            : _listeners.Read(task, this, VfioGuards.Listeners).Count == 0 ? Errno.EINVAL
-            : mappings.Find(mapping => mapping.Has(iova)) is not { } mapping ? Errno.EINVAL
+            : mappings.Any(mapping => mapping.Address is null) ? Errno.EBUSY
+            : _listeners.Read(task, this, VfioGuards.Listeners).IsEmpty ? Errno.EINVAL
+            : mappings.FirstOrDefault(mapping => mapping.Has(iova)) is not { } mapping ? Errno.EINVAL
             : mapping.Protection.HasFlag(protection) ? Errno.Ok
             : Errno.EPERM);
     }
 
     internal override ValueTask<Mapping?> FindAsync(KernelTask task, ulong iova) =>
-        new(_mappings.Read(task, this, VfioGuards.Mappings).Find(mapping => mapping.Has(iova)));
+        new(_mappings.Read(task, this, VfioGuards.Mappings).FirstOrDefault(mapping => mapping.Has(iova)));
 
-    private bool Bisects(KernelTask task, ulong iova, ulong length) => _mappings.Read(task, this, VfioGuards.Mappings).Exists(
+    private bool Bisects(KernelTask task, ulong iova, ulong length) => _mappings.Read(task, this, VfioGuards.Mappings).Any(
         mapping => mapping.Meets(iova, length) && (mapping.Iova < iova || mapping.Last > iova + (length - 1)));
 
     internal async ValueTask AddListenerAsync(KernelTask task, VfioDevice device)
     {
         await LockListAsync(task);
-        _listeners.Change(task, this, VfioGuards.Listeners).Add(device);
+        ref ImmutableArray<VfioDevice> listeners = ref _listeners.Change(task, this, VfioGuards.Listeners);
+        listeners = listeners.Add(device);
         UnlockList(task);
     }
 
     internal async ValueTask RemoveListenerAsync(KernelTask task, VfioDevice device)
     {
         await LockListAsync(task);
-        _listeners.Change(task, this, VfioGuards.Listeners).Remove(device);
+        ref ImmutableArray<VfioDevice> listeners = ref _listeners.Change(task, this, VfioGuards.Listeners);
+        listeners = listeners.Remove(device);
         UnlockList(task);
     }
 
@@ -182,13 +192,19 @@ public sealed class Type1Iommu : DmaSpace
     }
 
     private VfioDevice? WhoPinned(KernelTask task, Mapping mapping) =>
-        _listeners.Read(task, this, VfioGuards.Listeners).Find(device => device.Pins.IsAnyPinned(mapping.Iova, mapping.Length));
+        _listeners.Read(task, this, VfioGuards.Listeners).FirstOrDefault(device => device.Pins.ReadIsAnyPinned(task, this, mapping.Iova, mapping.Length));
+
+    private void Remove(KernelTask task, Mapping mapping)
+    {
+        ref ImmutableArray<Mapping> mappings = ref _mappings.Change(task, this, VfioGuards.Mappings);
+        mappings = mappings.Remove(mapping);
+    }
 
     // Who is told unpins, which takes iommu->lock. In 6.12 the list stays locked meanwhile (F01).
     private async ValueTask TellAsync(KernelTask task, Mapping mapping)
     {
-        VfioDevice[] listeners = [.. _listeners.Read(task, this, VfioGuards.Listeners)];
-        if (!_profile.Has(Quirk.ListenersHeldWhileTold))
+        ImmutableArray<VfioDevice> listeners = _listeners.Read(task, this, VfioGuards.Listeners);
+        if (!_profile.Deviates(task, Quirk.ListenersHeldWhileTold))
         {
             Lock.Unlock(task);
             foreach (VfioDevice device in listeners)
@@ -197,13 +213,10 @@ public sealed class Type1Iommu : DmaSpace
             return;
         }
         await ListLock.LockAsync(task);
-        string? finding = task.Finding;
-        task.Finding = Quirk.ListenersHeldWhileTold.Finding();
         Lock.Unlock(task);
         foreach (VfioDevice device in listeners)
             await device.TellUnmapAsync(task, mapping.Iova, mapping.Length);
         ListLock.Unlock(task);
-        task.Finding = finding;
         await Lock.LockAsync(task);
     }
 }

@@ -1,3 +1,4 @@
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Vfio.Memory;
@@ -10,9 +11,7 @@ public sealed class UserMemory(string name, ulong bytes)
     private const int PageShift = 12;
     private const int PageBytes = 1 << PageShift;
 
-    // Guards _pages; a leaf.
-    private readonly Lock _gate = new();
-    private readonly Dictionary<ulong, byte[]> _pages = [];
+    private readonly SharedState<Dictionary<ulong, byte[]>> _pages = new(name, VfioFields.UserPages, []);
 
     /// <summary>Reads.</summary>
     /// <param name="task">The task.</param>
@@ -23,20 +22,17 @@ public sealed class UserMemory(string name, ulong bytes)
     {
         if (!Has(address, into.Length))
             return false;
-        Touches(task, isWrite: false);
-        lock (_gate)
+        using SharedState<Dictionary<ulong, byte[]>>.Section section = _pages.Enter(task.Runtime, AccessKind.Read);
+        while (!into.IsEmpty)
         {
-            while (!into.IsEmpty)
-            {
-                int offset = (int)(address & (PageBytes - 1));
-                int count = Math.Min(into.Length, PageBytes - offset);
-                if (_pages.TryGetValue(address >> PageShift, out byte[]? page))
-                    page.AsSpan(offset, count).CopyTo(into);
-                else
-                    into[..count].Clear();
-                into = into[count..];
-                address += (ulong)count;
-            }
+            int offset = (int)(address & (PageBytes - 1));
+            int count = Math.Min(into.Length, PageBytes - offset);
+            if (section.Value.TryGetValue(address >> PageShift, out byte[]? page))
+                page.AsSpan(offset, count).CopyTo(into);
+            else
+                into[..count].Clear();
+            into = into[count..];
+            address += (ulong)count;
         }
         return true;
     }
@@ -50,28 +46,22 @@ public sealed class UserMemory(string name, ulong bytes)
     {
         if (!Has(address, data.Length))
             return false;
-        Touches(task, isWrite: true);
-        lock (_gate)
+        using SharedState<Dictionary<ulong, byte[]>>.Section section = _pages.Enter(task.Runtime, AccessKind.Write);
+        while (!data.IsEmpty)
         {
-            while (!data.IsEmpty)
-            {
-                int offset = (int)(address & (PageBytes - 1));
-                int count = Math.Min(data.Length, PageBytes - offset);
-                if (!_pages.TryGetValue(address >> PageShift, out byte[]? page))
-                    _pages.Add(address >> PageShift, page = new byte[PageBytes]);
-                data[..count].CopyTo(page.AsSpan(offset));
-                data = data[count..];
-                address += (ulong)count;
-            }
+            int offset = (int)(address & (PageBytes - 1));
+            int count = Math.Min(data.Length, PageBytes - offset);
+            if (!section.Value.TryGetValue(address >> PageShift, out byte[]? page))
+                section.Value.Add(address >> PageShift, page = new byte[PageBytes]);
+            data[..count].CopyTo(page.AsSpan(offset));
+            data = data[count..];
+            address += (ulong)count;
         }
         return true;
     }
 
     private bool Has(ulong address, int length) => address <= bytes && (ulong)length <= bytes - address;
 
-    private void Touches(KernelTask task, bool isWrite)
-    {
-        if (task.HasPoints)
-            task.Runtime.Touched($"memory of {name}", isWrite);
-    }
+    /// <inheritdoc/>
+    public override string ToString() => $"memory of {name}";
 }

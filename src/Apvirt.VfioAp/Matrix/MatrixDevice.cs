@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Bus;
@@ -34,8 +35,9 @@ public sealed class MatrixDevice : Device
         new SysfsAttribute<MatrixDevice>("features", (_, text) => text.Append("guest_matrix hotplug ap_config\n"u8)),
     ]);
 
-    private Guarded<QueueRow?[]> _rows = new(new QueueRow?[ApMask.Size]);
-    private Guarded<LinkedList<MatrixMdev>> _mdevs = new(new LinkedList<MatrixMdev>());
+    private Guarded<ImmutableArray<QueueRow?>> _rows = new([.. new QueueRow?[ApMask.Size]]);
+    private Guarded<ApMask> _knownAdapters;
+    private Guarded<ImmutableArray<MatrixMdev>> _mdevs = new([]);
     private Guarded<QciInfo> _info;
 
     /// <summary>Makes the matrix device.</summary>
@@ -51,6 +53,8 @@ public sealed class MatrixDevice : Device
         Instructions = instructions;
         Groups = groups;
         Profile = profile;
+        GuestsLock = new KernelMutex(GuestsClass, owner: this);
+        MdevsLock = new KernelMutex(MdevsClass, owner: this);
         _info = new(bus.HasQci ? bus.Configuration : QciInfo.Empty);
         Resets = new QueueResets(this);
     }
@@ -70,18 +74,18 @@ public sealed class MatrixDevice : Device
     // L13. Guards _mdevs and _info; see the remarks of the class.
 
     /// <summary>guests_lock (L13).</summary>
-    public KernelMutex GuestsLock { get; } = new(GuestsClass);
+    public KernelMutex GuestsLock { get; }
 
     /// <summary>The mediated devices, newest first, for observers.</summary>
-    public IReadOnlyCollection<MatrixMdev> Mdevs => _mdevs.Peek;
+    public IReadOnlyCollection<MatrixMdev> Mdevs => _mdevs.Glance(Model.Runtime, this, VfioApGuards.Mdevs);
 
     /// <summary>The host's configuration that guests are filtered by, for observers.</summary>
-    public QciInfo Info => _info.Peek;
+    public QciInfo Info => _info.Glance(Model.Runtime, this, VfioApGuards.Info);
 
     // L18. Guards what hangs off an mdev or a queue; see the remarks of the class.
 
     /// <summary>mdevs_lock (L18).</summary>
-    public KernelMutex MdevsLock { get; } = new(MdevsClass);
+    public KernelMutex MdevsLock { get; }
 
     /// <summary>The one reset operation that can be under way; used under <see cref="MdevsLock"/>.</summary>
     public QueueResets Resets { get; }
@@ -90,69 +94,57 @@ public sealed class MatrixDevice : Device
     public override AttributeTable Attributes => Table;
 
     /// <summary>The adapters of which the driver ever had a queue, for observers.</summary>
-    public ApMask KnownAdapters { get; private set; }
+    public ApMask KnownAdapters => _knownAdapters.Glance(Model.Runtime, this, VfioApGuards.Adapters);
 
     /// <summary>The queues of an adapter that the driver has, for observers; null if it never had any.</summary>
     /// <param name="apid">Adapter, 0 to 255.</param>
-    public QueueRow? Row(int apid) => _rows.Peek[apid];
+    public QueueRow? Row(int apid) => _rows.Glance(Model.Runtime, this, VfioApGuards.Adapters)[apid];
 
     /// <summary>A queue that the driver has, for observers; null if it has not.</summary>
     /// <param name="apqn">The queue.</param>
-    public VfioApQueue? Queue(Apqn apqn) => _rows.Peek[apqn.Apid]?[apqn.Apqi];
+    public VfioApQueue? Queue(Apqn apqn) => Row(apqn.Apid)?[apqn.Apqi];
 
     /// <summary>The mediated devices, newest first: sharing is checked in this order.</summary>
-    internal LinkedList<MatrixMdev> ReadMdevs(GuestsHeld guests) => _mdevs.Read(guests.Task, this, VfioApGuards.Mdevs);
+    internal ImmutableArray<MatrixMdev> ReadMdevs(GuestsHeld guests) => _mdevs.Read(guests.Task, this, VfioApGuards.Mdevs);
 
     /// <summary>Puts an mdev on the list.</summary>
-    internal void Add(GuestsHeld guests, MatrixMdev mdev) => _mdevs.Change(guests.Task, this, VfioApGuards.Mdevs).AddFirst(mdev);
+    internal void Add(GuestsHeld guests, MatrixMdev mdev)
+    {
+        ref ImmutableArray<MatrixMdev> mdevs = ref _mdevs.Change(guests.Task, this, VfioApGuards.Mdevs);
+        mdevs = mdevs.Insert(0, mdev);
+    }
 
     /// <summary>Takes an mdev off the list.</summary>
-    internal void Remove(UpdateLocks locks, MatrixMdev mdev) => _mdevs.Change(locks.Task, this, VfioApGuards.MdevRemoval).Remove(mdev);
+    internal void Remove(UpdateLocks locks, MatrixMdev mdev)
+    {
+        ref ImmutableArray<MatrixMdev> mdevs = ref _mdevs.Change(locks.Task, this, VfioApGuards.MdevRemoval);
+        mdevs = mdevs.Remove(mdev);
+    }
 
     /// <summary>The host's configuration that guests are filtered by.</summary>
     internal ref readonly QciInfo ReadInfo(GuestsHeld guests) => ref _info.Read(guests.Task, this, VfioApGuards.Info);
 
     /// <summary>The same for a caller that holds nothing, which only 6.12 does (F10).</summary>
-    internal QciInfo ReadInfoUnlocked(KernelTask task)
-    {
-        task.Finding = Quirk.UnlockedInitialisation.Finding();
-        QciInfo info = _info.Read(task, this, VfioApGuards.Info);
-        task.Finding = null;
-        return info;
-    }
+    internal QciInfo ReadInfoUnlocked(KernelTask task) => _info.Read(task, this, VfioApGuards.Info);
 
     internal void SetInfo(GuestsHeld guests, QciInfo info) => _info.Write(guests.Task, this, VfioApGuards.Info, info);
 
     /// <summary>The mdev that a queue is assigned to, bound or not.</summary>
     internal MatrixMdev? AssigneeOf(GuestsHeld guests, Apqn apqn)
     {
-        for (LinkedListNode<MatrixMdev>? node = ReadMdevs(guests).First; node is not null; node = node.Next)
+        foreach (MatrixMdev mdev in ReadMdevs(guests))
         {
-            if (node.Value.ReadMatrix(guests.Task).Contains(apqn))
-                return node.Value;
+            if (mdev.ReadMatrix(guests.Task).Contains(apqn))
+                return mdev;
         }
         return null;
     }
 
     /// <summary>The queues of an adapter that the driver has; null if it never had any. Under guests_lock or mdevs_lock.</summary>
-    internal QueueRow? ReadRow(KernelTask task, int apid) => _rows.Read(task, this, VfioApGuards.Queues)[apid];
+    internal QueueRow? ReadRow(KernelTask task, int apid) => _rows.Read(task, this, VfioApGuards.Adapters)[apid];
 
     /// <summary>A queue that the driver has, null if it has not. Under guests_lock or mdevs_lock.</summary>
-    internal VfioApQueue? ReadQueue(KernelTask task, Apqn apqn) => ReadRow(task, apqn.Apid)?[apqn.Apqi];
-
-    /// <summary>The driver got a queue.</summary>
-    internal void Add(UpdateLocks locks, VfioApQueue queue)
-    {
-        _ = _rows.Change(locks.Task, this, VfioApGuards.Queues);
-        queue.Row.Add(queue);
-    }
-
-    /// <summary>The driver gives a queue up.</summary>
-    internal void Remove(UpdateLocks locks, VfioApQueue queue)
-    {
-        _ = _rows.Change(locks.Task, this, VfioApGuards.Queues);
-        queue.Row.Remove(queue);
-    }
+    internal VfioApQueue? ReadQueue(KernelTask task, Apqn apqn) => ReadRow(task, apqn.Apid)?.ReadQueue(task, apqn.Apqi);
 
     /// <summary>Takes guests_lock.</summary>
     internal async ValueTask<GuestsHeld> LockGuestsAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
@@ -224,8 +216,14 @@ public sealed class MatrixDevice : Device
 
     internal QueueRow RowFor(UpdateLocks locks, int apid)
     {
-        KnownAdapters = KnownAdapters.With(apid);
-        return _rows.Change(locks.Task, this, VfioApGuards.Queues)[apid] ??= new QueueRow(this, ApBus.MaxDomain);
+        if (ReadRow(locks.Task, apid) is { } known)
+            return known;
+        QueueRow row = new(this, apid, ApBus.MaxDomain);
+        ref ImmutableArray<QueueRow?> rows = ref _rows.Change(locks.Task, this, VfioApGuards.Adapters);
+        rows = rows.SetItem(apid, row);
+        ref ApMask adapters = ref _knownAdapters.Change(locks.Task, this, VfioApGuards.Adapters);
+        adapters = adapters.With(apid);
+        return row;
     }
 
     // The ways on after an acquisition that had to wait.

@@ -93,9 +93,8 @@ public sealed partial class MatrixMdev
     {
         if (Owner.ApBus.OwnsAny(perms, candidate.Apm, candidate.Aqm))
             return Errno.EADDRNOTAVAIL;
-        for (LinkedListNode<MatrixMdev>? node = Owner.ReadMdevs(locks.Guests).First; node is not null; node = node.Next)
+        foreach (MatrixMdev other in Owner.ReadMdevs(locks.Guests))
         {
-            MatrixMdev other = node.Value;
             if (other == this || !other.ReadMatrix(locks.Task).Intersects(candidate.Apm, candidate.Aqm))
                 continue;
             LogConflict(locks.Task, other, candidate.Apm, candidate.Aqm, "already assigned to");

@@ -18,7 +18,7 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     private const int RequestLogInterval = 10;
 
     /// <summary>The eventfd by which user space is asked to let go, for observers; null if it wants none.</summary>
-    public Eventfd? RequestTrigger => _requestTrigger.Peek;
+    public Eventfd? RequestTrigger => _requestTrigger.Glance(Model.Runtime, this, VfioApGuards.RequestTrigger);
 
     /// <inheritdoc/>
     public VirtualMachine? HeldMachine => Kvm;
@@ -26,7 +26,7 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     /// <inheritdoc/>
     public async ValueTask<Errno> OpenDeviceAsync(KernelTask task)
     {
-        if (Vfio.Kvm is not { } machine)
+        if (Vfio.ReadKvm(task) is not { } machine)
             return Errno.EINVAL;
         if (!machine.HasCrycb)
             return Errno.Ok;
@@ -47,7 +47,7 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     public async ValueTask CloseDeviceAsync(KernelTask task)
     {
         // Only open and close change the VM, and dev_set->lock keeps them apart.
-        if (_kvm.Peek is not { } machine)
+        if (_kvm.Glance(task.Runtime, this, VfioApGuards.Kvm) is not { } machine)
             return;
         UpdateLocks locks = await Owner.LockForKvmAsync(task, machine);
         machine.SetPqapHook(task, null);
@@ -57,7 +57,7 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
         _kvm.Write(task, this, VfioApGuards.Kvm, null);
         if (!Owner.Profile.Has(Quirk.RequestTriggerSurvivesClose))
             _requestTrigger.Write(task, this, VfioApGuards.RequestTrigger, null);
-        if (!Owner.Profile.Has(Quirk.ResetDoesNotFilter))
+        if (!Owner.Profile.Deviates(task, Quirk.ResetDoesNotFilter))
             await FilterAndUpdateAsync(locks);
         MatrixDevice.UnlockForKvm(locks, machine);
         machine.Put(task);
@@ -126,7 +126,7 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     /// <returns>EIO if any queue ended with a code other than 00.</returns>
     public async ValueTask<Errno> ResetAsync(KernelTask task)
     {
-        if (!Owner.Profile.Has(Quirk.ResetDoesNotFilter))
+        if (!Owner.Profile.Deviates(task, Quirk.ResetDoesNotFilter))
             return await ResetAndFilterAsync(task);
         MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
         CollectLinked(mdevs);
@@ -149,21 +149,12 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
 
     // I23: nothing in the range may stay pinned when the unmap returns.
     private void ReportPinnedAfterUnmap(KernelTask task, ulong iova, ulong length) =>
-        task.Checks!.Violations.Add(new Violation(
-            ViolationKind.Lifetime, "I23", $"a page in [0x{iova:x}, 0x{iova + length:x}) is pinned after it was unmapped from {Name}", task.Name)
-        {
-            Finding = Vfio.Pins.LeakedBy,
-        });
+        task.Checks!.Report(task, ViolationKind.Lifetime, "I23", $"a page in [0x{iova:x}, 0x{iova + length:x}) is pinned after it was unmapped from {Name}");
 
     private async ValueTask<Eventfd?> ReadTriggerAsync(KernelTask task)
     {
-        if (Owner.Profile.Has(Quirk.RequestTriggerSurvivesClose))
-        {
-            task.Finding = Quirk.RequestTriggerSurvivesClose.Finding();
-            Eventfd? unlocked = _requestTrigger.Read(task, this, VfioApGuards.RequestTrigger);
-            task.Finding = null;
-            return unlocked;
-        }
+        if (Owner.Profile.Deviates(task, Quirk.RequestTriggerSurvivesClose))
+            return _requestTrigger.Read(task, this, VfioApGuards.RequestTrigger);
         MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
         Eventfd? trigger = _requestTrigger.Read(task, this, VfioApGuards.RequestTrigger);
         mdevs.Release();

@@ -19,14 +19,12 @@ public sealed partial class MatrixMdev
     /// <param name="text">The page.</param>
     public async ValueTask<Errno> ShowConfigAsync(KernelTask task, SysfsText text)
     {
-        if (Owner.Profile.Has(Quirk.UnlockedConfigShow))
+        if (Owner.Profile.Deviates(task, Quirk.UnlockedConfigShow))
         {
-            task.Finding = Quirk.UnlockedConfigShow.Finding();
             // Mask by mask: whoever stores in between is seen in part.
             text.AppendMask(ReadMatrix(task).Apm).Append(","u8);
             text.AppendMask(ReadMatrix(task).Aqm).Append(","u8);
             text.AppendMask(ReadMatrix(task).Adm).AppendLine();
-            task.Finding = null;
             return Errno.Ok;
         }
         MdevsHeld mdevs = await Owner.LockMdevsAsync(task);

@@ -73,7 +73,7 @@ public sealed partial class MatrixMdev
     }
 
     private ApMask ReadyDomains(KernelTask task, int apid) =>
-        Owner.ReadRow(task, apid) is { } row ? ReadLinked(task, apid) & row.Passable : ApMask.None;
+        Owner.ReadRow(task, apid) is { } row ? ReadLinked(task, apid) & row.ReadPassable(task) : ApMask.None;
 
     // The domains are those of the new shadow, so the queue of a domain that was just added is reset too (QUIRKS.md 12).
     private ValueTask UpdateAndResetAsync(UpdateLocks locks, ApMask withheld)
@@ -81,15 +81,15 @@ public sealed partial class MatrixMdev
         UpdateGuest(locks.Task);
         if (withheld.IsEmpty)
             return default;
-        Owner.Resets.Begin();
+        Owner.Resets.Begin(locks.Mdevs);
         foreach (int apid in withheld)
         {
             ApMask domains = ReadLinked(locks.Task, apid) & ReadShadow(locks.Task).Aqm;
             if (!domains.IsEmpty)
-                Owner.Resets.Add(Owner.ReadRow(locks.Task, apid)!, domains);
+                Owner.Resets.Add(locks.Mdevs, Owner.ReadRow(locks.Task, apid)!, domains);
         }
         ValueTask reset = Owner.Resets.RunAsync(locks.Mdevs);
-        return Owner.Profile.Has(Quirk.ResetDoesNotFilter) ? reset : FilterAfterAsync(locks, reset);
+        return Owner.Profile.Deviates(locks.Task, Quirk.ResetDoesNotFilter) ? reset : FilterAfterAsync(locks, reset);
     }
 
     // A queue that was the reason to withhold its adapter may have recovered by the reset.

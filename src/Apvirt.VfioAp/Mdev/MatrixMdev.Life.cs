@@ -12,7 +12,7 @@ public sealed partial class MatrixMdev
     /// <summary>Puts the mdev on the list.</summary>
     internal async ValueTask PublishAsync(KernelTask task)
     {
-        if (Owner.Profile.Has(Quirk.UnlockedInitialisation))
+        if (Owner.Profile.Deviates(task, Quirk.UnlockedInitialisation))
             Initialise(Owner.ReadInfoUnlocked(task));
         GuestsHeld guests = await Owner.LockGuestsAsync(task);
         if (!Owner.Profile.Has(Quirk.UnlockedInitialisation))
@@ -23,8 +23,8 @@ public sealed partial class MatrixMdev
 
     private void Initialise(in QciInfo info)
     {
-        MaxAdapter = info.HasApxa ? info.MaxAdapter : QciInfo.MaxAdapterWithoutApxa;
-        MaxDomain = info.HasApxa ? info.MaxDomain : QciInfo.MaxDomainWithoutApxa;
+        _maxAdapter.Write(Model.Runtime, this, VfioApFields.MaxAdapter, info.HasApxa ? info.MaxAdapter : QciInfo.MaxAdapterWithoutApxa);
+        _maxDomain.Write(Model.Runtime, this, VfioApFields.MaxDomain, info.HasApxa ? info.MaxDomain : QciInfo.MaxDomainWithoutApxa);
     }
 
     /// <summary>Takes the mdev off the list, its queues reset and unlinked. No VM is attached any more.</summary>
@@ -56,8 +56,8 @@ public sealed partial class MatrixMdev
         MatrixMasks shadow = ReadShadow(locks.Task);
         SetShadow(locks, shadow with { Apm = shadow.Apm.Without(apid) });
         UpdateGuest(locks.Task);
-        Owner.Resets.Begin();
-        Owner.Resets.Add(Owner.ReadRow(locks.Task, apid)!, ReadLinked(locks.Task, apid) & shadow.Aqm);
+        Owner.Resets.Begin(locks.Mdevs);
+        Owner.Resets.Add(locks.Mdevs, Owner.ReadRow(locks.Task, apid)!, ReadLinked(locks.Task, apid) & shadow.Aqm);
         await Owner.Resets.RunAsync(locks.Mdevs);
     }
 
@@ -78,16 +78,17 @@ public sealed partial class MatrixMdev
     // 6.12 leaves these pointers to freed memory behind; here they end with the mdev, and so do the pins they stand for.
     private void ForgetStaleQueues(UpdateLocks locks)
     {
-        for (int apid = 0; StaleQueues > 0 && apid < ApMask.Size; apid++)
+        for (int apid = 0; ReadStaleQueues(locks.Task) > 0 && apid < ApMask.Size; apid++)
         {
             if (Owner.ReadRow(locks.Task, apid) is not { } row)
                 continue;
-            foreach (int apqi in row.Bound)
+            foreach (int apqi in row.ReadBound(locks.Task))
             {
-                if (row[apqi]!.ReadMdev(locks.Task) != this)
+                VfioApQueue queue = row.ReadQueue(locks.Task, apqi)!;
+                if (queue.ReadMdev(locks.Task) != this)
                     continue;
-                row[apqi]!.SetMdev(locks, null);
-                StaleQueues--;
+                queue.SetMdev(locks, null);
+                CountStale(locks, -1);
             }
         }
     }

@@ -52,7 +52,7 @@ public sealed partial class MatrixMdev
         {
             SetMatrix(locks, isAdapter ? now with { Apm = now.Apm.Without(id) } : now with { Aqm = now.Aqm.Without(id) });
             await UnplugAsync(locks, ApMask.Of(id), isAdapter);
-            if (!Owner.Profile.Has(Quirk.NoFilterAfterRemoval))
+            if (!Owner.Profile.Deviates(task, Quirk.NoFilterAfterRemoval))
                 await FilterAndUpdateAsync(locks);
         }
         locks.Release();
@@ -65,7 +65,7 @@ public sealed partial class MatrixMdev
     /// </summary>
     private ValueTask UnplugAsync(UpdateLocks locks, ApMask ids, bool isAdapters)
     {
-        Owner.Resets.Begin();
+        Owner.Resets.Begin(locks.Mdevs);
         ref readonly MatrixMasks matrix = ref ReadMatrix(locks.Task);
         MatrixMasks shadow = ReadShadow(locks.Task);
         ApMask adapters = isAdapters ? ids : matrix.Apm;
@@ -77,7 +77,7 @@ public sealed partial class MatrixMdev
                 continue;
             Links(locks)[apid] &= ~leaving;
             ApMask plugged = shadow.Apm[apid] ? leaving & shadow.Aqm : ApMask.None;
-            Owner.Resets.Add(Owner.ReadRow(locks.Task, apid)!, plugged);
+            Owner.Resets.Add(locks.Mdevs, Owner.ReadRow(locks.Task, apid)!, plugged);
             LeaveUnplugged(locks, apid, leaving & ~plugged);
         }
         bool had = isAdapters ? shadow.Apm.Intersects(ids) : shadow.Aqm.Intersects(ids);
@@ -102,27 +102,16 @@ public sealed partial class MatrixMdev
     // A queue that the guest did not have is not reset, and in 6.12 keeps its pointer, interrupts and all (F02, F06).
     private void LeaveUnplugged(UpdateLocks locks, int apid, in ApMask domains)
     {
-        bool isStale = Owner.Profile.Has(Quirk.StaleQueueLink);
+        QueueRow row = Owner.ReadRow(locks.Task, apid)!;
         foreach (int apqi in domains)
         {
-            VfioApQueue queue = Owner.ReadRow(locks.Task, apid)![apqi]!;
-            if (isStale)
-                LeaveStale(locks, queue);
+            VfioApQueue queue = row.ReadQueue(locks.Task, apqi)!;
+            if (Owner.Profile.Deviates(locks.Task, Quirk.StaleQueueLink))
+                CountStale(locks, 1);
             else if (queue.ReadInterrupt(locks.Task).IsAny)
-                Owner.Resets.Add(queue);
+                Owner.Resets.Add(locks.Mdevs, queue);
             else
                 queue.SetMdev(locks, null);
         }
-    }
-
-    private void LeaveStale(UpdateLocks locks, VfioApQueue queue)
-    {
-        StaleQueues++;
-        if (!queue.ReadInterrupt(locks.Task).IsAny)
-            return;
-        string finding = Quirk.StaleQueueLink.Finding();
-        Vfio.Pins.LeakedBy = finding;
-        if (ReadKvm(locks.Task) is { } machine)
-            machine.Gisa.LeakedBy = finding;
     }
 }

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Profiles;
 using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
@@ -27,49 +28,58 @@ public sealed partial class MatrixMdev : MdevDevice
     // Per adapter the domains whose queue is linked: bound and assigned. Made at the first link.
     private Guarded<ApMask[]?> _linked;
 
+    // Queues with a stale pointer to this device (quirk StaleQueueLink).
+    private Guarded<int> _staleQueues;
+    private Shared<int> _maxAdapter;
+    private Shared<int> _maxDomain;
+    private Shared<VfioDevice?> _vfio;
+
     internal MatrixMdev(MdevType type, Guid uuid, MatrixDevice owner) : base(type, uuid) => Owner = owner;
 
     /// <summary>The matrix device.</summary>
     public MatrixDevice Owner { get; }
 
     /// <summary>Highest adapter id that can be assigned; fixed when the device is made (I08).</summary>
-    public int MaxAdapter { get; private set; }
+    public int MaxAdapter => _maxAdapter.Read(Model.Runtime, this, VfioApFields.MaxAdapter);
 
     /// <summary>Highest domain id that can be assigned.</summary>
-    public int MaxDomain { get; private set; }
+    public int MaxDomain => _maxDomain.Read(Model.Runtime, this, VfioApFields.MaxDomain);
 
     /// <summary>What user space assigned.</summary>
-    public ref readonly MatrixMasks Matrix => ref _matrix.Peek;
+    public ref readonly MatrixMasks Matrix => ref _matrix.Glance(Model.Runtime, this, VfioApGuards.Matrix);
 
     /// <summary>What the guest has or would have.</summary>
-    public ref readonly MatrixMasks Shadow => ref _shadow.Peek;
+    public ref readonly MatrixMasks Shadow => ref _shadow.Glance(Model.Runtime, this, VfioApGuards.Shadow);
 
     /// <summary>The attached VM, null if none.</summary>
-    public VirtualMachine? Kvm => _kvm.Peek;
+    public VirtualMachine? Kvm => _kvm.Glance(Model.Runtime, this, VfioApGuards.Kvm);
 
     /// <summary>What a scan that is under way will add; empty outside scans.</summary>
-    public ref readonly MatrixMasks Additions => ref _additions.Peek;
+    public ref readonly MatrixMasks Additions => ref _additions.Glance(Model.Runtime, this, VfioApGuards.Additions);
 
     /// <summary>The device as VFIO has it.</summary>
-    public VfioDevice Vfio { get; internal set; } = null!;
+    public VfioDevice Vfio
+    {
+        get => _vfio.Read(Model.Runtime, this, VfioApFields.Vfio)!;
+        internal set => _vfio.Write(Model.Runtime, this, VfioApFields.Vfio, value);
+    }
 
     /// <summary>Whether the device is registered with VFIO: from its driver's probe on.</summary>
     public bool IsOffered => Vfio is not null;
 
-    // Number of queues with a stale pointer to this device (quirk StaleQueueLink). Under mdevs_lock.
-    internal int StaleQueues { get; set; }
-
     /// <summary>Domains of an adapter whose queue is linked.</summary>
     /// <param name="apid">Adapter, 0 to 255.</param>
-    public ApMask LinkedDomains(int apid) => _linked.Peek is { } linked ? linked[apid] : ApMask.None;
+    public ApMask LinkedDomains(int apid) => GlanceLinks() is { } linked ? linked[apid] : ApMask.None;
 
     /// <summary>Whether a queue is linked: bound to the driver and assigned here (M007).</summary>
     /// <param name="apqn">The queue.</param>
-    public bool IsLinked(Apqn apqn) => _linked.Peek is { } linked && linked[apqn.Apid][apqn.Apqi];
+    public bool IsLinked(Apqn apqn) => GlanceLinks() is { } linked && linked[apqn.Apid][apqn.Apqi];
 
     /// <summary>Whether the guest has a queue: both of its bits are in the shadow (M002).</summary>
     /// <param name="apqn">The queue.</param>
     public bool IsPlugged(Apqn apqn) => Shadow.Contains(apqn);
+
+    private ApMask[]? GlanceLinks() => _linked.Glance(Model.Runtime, this, VfioApGuards.Links);
 
     internal ref readonly MatrixMasks ReadMatrix(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) =>
         ref _matrix.Read(task, this, VfioApGuards.Matrix, file, line);
@@ -116,12 +126,12 @@ public sealed partial class MatrixMdev : MdevDevice
     {
         if (Owner.ReadRow(locks.Task, apid) is not { } row)
             return;
-        ApMask found = row.Bound & domains & ~ReadLinked(locks.Task, apid);
+        ApMask found = row.ReadBound(locks.Task) & domains & ~ReadLinked(locks.Task, apid);
         if (found.IsEmpty)
             return;
         foreach (int apqi in found)
         {
-            VfioApQueue queue = row[apqi]!;
+            VfioApQueue queue = row.ReadQueue(locks.Task, apqi)!;
             LeaveFormer(locks, queue);
             queue.SetMdev(locks, this);
         }
@@ -132,8 +142,13 @@ public sealed partial class MatrixMdev : MdevDevice
     private static void LeaveFormer(UpdateLocks locks, VfioApQueue queue)
     {
         if (queue.ReadMdev(locks.Task) is { } former && !former.ReadIsLinked(locks.Task, queue.Apqn))
-            former.StaleQueues--;
+            former.CountStale(locks, -1);
     }
+
+    internal int ReadStaleQueues(KernelTask task) => _staleQueues.Read(task, this, VfioApGuards.StaleQueues);
+
+    /// <summary>More queues have a stale pointer to this device, or fewer.</summary>
+    internal void CountStale(UpdateLocks locks, int more) => _staleQueues.Change(locks.Task, this, VfioApGuards.StaleQueues) += more;
 
     /// <summary>Writes the shadow into the guest's control block, if there is a guest.</summary>
     private void UpdateGuest(KernelTask task)
@@ -147,13 +162,13 @@ public sealed partial class MatrixMdev : MdevDevice
     /// <summary>Collects every linked queue for a reset.</summary>
     private void CollectLinked(MdevsHeld mdevs)
     {
-        Owner.Resets.Begin();
+        Owner.Resets.Begin(mdevs);
         if (_linked.Read(mdevs.Task, this, VfioApGuards.Links) is not { } linked)
             return;
         for (int apid = 0; apid < ApMask.Size; apid++)
         {
             if (!linked[apid].IsEmpty)
-                Owner.Resets.Add(Owner.ReadRow(mdevs.Task, apid)!, linked[apid]);
+                Owner.Resets.Add(mdevs, Owner.ReadRow(mdevs.Task, apid)!, linked[apid]);
         }
     }
 }

@@ -32,7 +32,7 @@ public sealed class VfioApMdevDriver : MdevDriver
     {
         MatrixMdev mdev = (MatrixMdev)device;
         // Whoever opens a device that is not on the list yet has a guest that a queue's probe does not find.
-        bool isOfferedFirst = _matrix.Profile.Has(Quirk.OfferedBeforeListed);
+        bool isOfferedFirst = _matrix.Profile.Deviates(task, Quirk.OfferedBeforeListed);
         if (isOfferedFirst)
             await OfferAsync(task, mdev);
         await mdev.PublishAsync(task);
@@ -45,8 +45,9 @@ public sealed class VfioApMdevDriver : MdevDriver
     // An emulated device whose driver has the operations of iommufd is always registered.
     private async ValueTask OfferAsync(KernelTask task, MatrixMdev mdev)
     {
-        mdev.Vfio = new VfioDevice($"vfio_ap_mdev {mdev.Name}", mdev, _matrix.Groups.Create(mdev), mdev.Model.Log, mdev);
-        await mdev.Vfio.OfferAsync(task);
+        VfioDevice vfio = new($"vfio_ap_mdev {mdev.Name}", mdev, _matrix.Groups.Create(mdev), mdev.Model.Log, mdev);
+        mdev.Vfio = vfio;
+        await vfio.OfferAsync(task);
     }
 
     /// <inheritdoc/>
@@ -54,8 +55,9 @@ public sealed class VfioApMdevDriver : MdevDriver
     {
         MatrixMdev mdev = (MatrixMdev)device;
         await mdev.RemoveDriverAttributesAsync(task);
-        await mdev.Vfio.UnregisterAsync(task);
+        VfioDevice vfio = mdev.Vfio;
+        await vfio.UnregisterAsync(task);
         await mdev.RetireAsync(task);
-        _matrix.Groups.Remove(mdev.Vfio.Group, mdev);
+        _matrix.Groups.Remove(vfio.Group, mdev);
     }
 }

@@ -31,7 +31,7 @@ internal static class QueueInterrupts
             return;
         MatrixMdev? mdev = queue.ReadMdev(task);
         if (interrupt.HasIsc)
-            mdev?.ReadKvm(task)?.Gisa.Unregister(task, interrupt.Isc, mdev.Owner.Profile.Has(Quirk.SubclassesForgotten));
+            mdev?.ReadKvm(task)?.Gisa.Unregister(task, interrupt.Isc, mdev.Owner.Profile);
         if (interrupt.Nib != 0 && mdev is not null)
             await mdev.Vfio.Pins.UnpinAsync(task, interrupt.Nib);
         queue.SetInterrupt(task, mdev is null ? QueueInterrupt.None with { Nib = interrupt.Nib } : QueueInterrupt.None);
@@ -42,15 +42,14 @@ internal static class QueueInterrupts
     {
         KernelTask task = mdevs.Task;
         ApStatus status = default;
-        bool givesUp = matrix.Profile.Has(Quirk.GivesUpWhileArmed);
-        int attempts = givesUp ? DisableAttempts : (int)(Patience / RetryInterval);
+        int attempts = matrix.Profile.Has(Quirk.GivesUpWhileArmed) ? DisableAttempts : (int)(Patience / RetryInterval);
         for (int attempt = 0; attempt < attempts; attempt++)
         {
             status = await matrix.Instructions.AqicAsync(task, queue.Apqn, new AqicControl(Enable: false, Isc: 0, NotificationByte: 0));
             switch (status.Code)
             {
                 case ApResponse.Normal or ApResponse.OtherwiseChanged:
-                    if (!await IsClearAsync(matrix, task, queue) && !givesUp)
+                    if (!await IsClearAsync(matrix, task, queue) && !matrix.Profile.Deviates(task, Quirk.GivesUpWhileArmed))
                         continue;
                     await queue.FreeInterruptResourcesAsync(task);
                     return status;
@@ -59,11 +58,12 @@ internal static class QueueInterrupts
                     continue;
                 default:
                     Warn(matrix, queue, $"unexpected response code {(int)status.Code:x2} while disabling interrupts");
-                    if (givesUp || !matrix.Instructions.Tapq(queue.Apqn).InterruptEnabled)
+                    if (matrix.Profile.Deviates(task, Quirk.GivesUpWhileArmed) || !matrix.Instructions.Tapq(queue.Apqn).InterruptEnabled)
                         await queue.FreeInterruptResourcesAsync(task);
                     return status;
             }
         }
+        bool givesUp = matrix.Profile.Deviates(task, Quirk.GivesUpWhileArmed);
         Warn(matrix, queue, givesUp
             ? "interrupts could not be disabled; freeing what they use all the same"
             : "interrupts could not be disabled; what they use stays pinned");
@@ -102,20 +102,14 @@ internal static class QueueInterrupts
                 break;
             default:
                 Warn(matrix, queue, $"response code {(int)status.Code:x2} while enabling interrupts");
-                if (matrix.Profile.Has(Quirk.FailedEnableLeaks))
-                    await LeakAsync(mdevs, matrix, mdev, machine, queue);
+                // F04: what was just taken is forgotten, and what was there before is freed.
+                if (matrix.Profile.Deviates(task, Quirk.FailedEnableLeaks))
+                    await DisableAsync(mdevs, matrix, queue);
                 else
                     await GiveBackAsync(task, mdev, machine, nib, isc);
                 break;
         }
         return status;
-    }
-
-    // F04: what was just taken is forgotten, and what was there before is freed.
-    private static async ValueTask LeakAsync(MdevsHeld mdevs, MatrixDevice matrix, MatrixMdev mdev, VirtualMachine machine, VfioApQueue queue)
-    {
-        mdev.Vfio.Pins.LeakedBy = machine.Gisa.LeakedBy = Quirk.FailedEnableLeaks.Finding();
-        await DisableAsync(mdevs, matrix, queue);
     }
 
     private static async ValueTask GiveBackAsync(KernelTask task, MatrixMdev mdev, VirtualMachine machine, ulong nib, byte isc)

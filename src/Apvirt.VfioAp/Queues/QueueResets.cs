@@ -1,6 +1,7 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Logging;
 using Apvirt.Kernel.Tasks;
@@ -22,49 +23,56 @@ public sealed class QueueResets
 
     private static readonly LockClass WorkClass = new("reset work", LockKind.Wait);
 
-    private readonly MatrixDevice _matrix;
     private readonly WorkQueue _workQueue;
     private readonly WorkItem _verification;
 
-    // All under mdevs_lock, or by the work item while the holder of mdevs_lock waits for it.
-    private readonly List<VfioApQueue> _queues = [];
-    private int _unverified;
+    // Under mdevs_lock, or by the work item while the holder of mdevs_lock waits for it. One list, used again for each reset.
+    private Guarded<List<VfioApQueue>> _queues = new([]);
+
+    // Queues that need verification are the first of the list.
+    private Guarded<int> _unverified;
 
     internal QueueResets(MatrixDevice matrix)
     {
-        _matrix = matrix;
+        Matrix = matrix;
         _workQueue = new WorkQueue(matrix.Model.Runtime, "vfio_ap_reset");
         _verification = new WorkItem(WorkClass, VerifyAsync);
     }
 
-    /// <summary>Begins to collect queues.</summary>
-    internal void Begin() => _queues.Clear();
+    internal MatrixDevice Matrix { get; }
 
-    internal void Add(VfioApQueue queue) => _queues.Add(queue);
+    /// <inheritdoc/>
+    public override string ToString() => "queue resets";
+
+    /// <summary>Begins to collect queues.</summary>
+    internal void Begin(MdevsHeld mdevs) => Change(mdevs.Task).Clear();
+
+    internal void Add(MdevsHeld mdevs, VfioApQueue queue) => Change(mdevs.Task).Add(queue);
 
     /// <summary>Adds the queues of an adapter in some domains.</summary>
-    internal void Add(QueueRow row, in ApMask domains)
+    internal void Add(MdevsHeld mdevs, QueueRow row, in ApMask domains)
     {
+        List<VfioApQueue> queues = Change(mdevs.Task);
         foreach (int apqi in domains)
-            _queues.Add(row[apqi]!);
+            queues.Add(row.ReadQueue(mdevs.Task, apqi)!);
     }
 
     /// <summary>Resets what was collected.</summary>
     internal ValueTask RunAsync(MdevsHeld mdevs)
     {
         KernelTask task = mdevs.Task;
-        if (_queues.Count == 0)
+        if (Read(task).Count == 0)
             return default;
         ValueTask start = StartAsync(task);
         if (!start.IsCompletedSuccessfully)
             return VerifyAfterAsync(task, start);
-        return _unverified == 0 ? default : _workQueue.RunAsync(task, _verification);
+        return Unverified(task) == 0 ? default : _workQueue.RunAsync(task, _verification);
     }
 
     /// <summary>How the reset ended: EIO if any queue has a code other than 00.</summary>
     internal Errno Result(MdevsHeld mdevs)
     {
-        foreach (VfioApQueue queue in _queues)
+        foreach (VfioApQueue queue in Read(mdevs.Task))
         {
             if (queue.ReadResetStatus(mdevs.Task) != ApResponse.Normal)
                 return Errno.EIO;
@@ -75,30 +83,40 @@ public sealed class QueueResets
     /// <summary>Clears the links of the queues that were reset.</summary>
     internal void Unlink(UpdateLocks locks)
     {
-        foreach (VfioApQueue queue in _queues)
+        foreach (VfioApQueue queue in Read(locks.Task))
             queue.SetMdev(locks, null);
     }
 
     private async ValueTask VerifyAfterAsync(KernelTask task, ValueTask start)
     {
         await start;
-        if (_unverified > 0)
+        if (Unverified(task) > 0)
             await _workQueue.RunAsync(task, _verification);
     }
 
-    // Queues that need verification are moved to the front, [0, _unverified).
+    private List<VfioApQueue> Read(KernelTask task) => _queues.Read(task, this, VfioApGuards.Resets);
+
+    private List<VfioApQueue> Change(KernelTask task) => _queues.Change(task, this, VfioApGuards.Resets);
+
+    private int Unverified(KernelTask task) => _unverified.Read(task, this, VfioApGuards.Resets);
+
+    // Moves a queue to those that need verification.
+    private void Keep(KernelTask task, List<VfioApQueue> queues, int index) =>
+        Swap(queues, index, _unverified.Change(task, this, VfioApGuards.Resets)++);
+
     private ValueTask StartAsync(KernelTask task)
     {
-        IApInstructions instructions = _matrix.Instructions;
-        _unverified = 0;
-        for (int i = 0; i < _queues.Count; i++)
+        IApInstructions instructions = Matrix.Instructions;
+        _unverified.Write(task, this, VfioApGuards.Resets, 0);
+        List<VfioApQueue> queues = Change(task);
+        for (int i = 0; i < queues.Count; i++)
         {
-            VfioApQueue queue = _queues[i];
+            VfioApQueue queue = queues[i];
             ApResponse code = instructions.Zapq(queue.Apqn).Code;
             queue.SetResetStatus(task, code);
             if (NeedsVerification(code))
             {
-                Swap(i, _unverified++);
+                Keep(task, queues, i);
                 continue;
             }
             if (code is ApResponse.Deconfigured or ApResponse.Checkstopped or ApResponse.NotAvailable)
@@ -116,15 +134,16 @@ public sealed class QueueResets
 
     private async ValueTask FreeThenContinueAsync(KernelTask task, int index)
     {
-        IApInstructions instructions = _matrix.Instructions;
-        await _queues[index].FreeInterruptResourcesAsync(task);
-        for (int i = index + 1; i < _queues.Count; i++)
+        IApInstructions instructions = Matrix.Instructions;
+        List<VfioApQueue> queues = Change(task);
+        await queues[index].FreeInterruptResourcesAsync(task);
+        for (int i = index + 1; i < queues.Count; i++)
         {
-            VfioApQueue queue = _queues[i];
+            VfioApQueue queue = queues[i];
             ApResponse code = instructions.Zapq(queue.Apqn).Code;
             queue.SetResetStatus(task, code);
             if (NeedsVerification(code))
-                Swap(i, _unverified++);
+                Keep(task, queues, i);
             else if (code is ApResponse.Deconfigured or ApResponse.Checkstopped or ApResponse.NotAvailable)
                 await queue.FreeInterruptResourcesAsync(task);
             else
@@ -138,24 +157,26 @@ public sealed class QueueResets
     // Rounds of one look at each queue that is not done. In 6.12 a queue that stays busy holds everything up (F12).
     private async ValueTask VerifyAsync(KernelTask worker)
     {
-        long rounds = _matrix.Profile.Has(Quirk.EndlessReset) ? long.MaxValue : (long)(Patience / PollInterval);
-        for (; _unverified > 0 && rounds > 0; rounds--)
+        long rounds = Matrix.Profile.Has(Quirk.EndlessReset) ? long.MaxValue : (long)(Patience / PollInterval);
+        for (; Unverified(worker) > 0 && rounds > 0; rounds--)
         {
             await worker.Runtime.DelayAsync(worker, PollInterval);
+            List<VfioApQueue> queues = Change(worker);
+            int unverified = Unverified(worker);
             int left = 0;
-            for (int i = 0; i < _unverified; i++)
+            for (int i = 0; i < unverified; i++)
             {
-                VfioApQueue queue = _queues[i];
+                VfioApQueue queue = queues[i];
                 if (!LookAt(worker, queue, out bool frees))
-                    Swap(left++, i);
+                    Swap(queues, left++, i);
                 else if (frees && queue.ReadInterrupt(worker).IsAny)
                     await queue.FreeInterruptResourcesAsync(worker);
             }
-            _unverified = left;
+            _unverified.Write(worker, this, VfioApGuards.Resets, left);
         }
-        for (int i = 0; i < _unverified; i++)
-            await GiveUpAsync(worker, _queues[i]);
-        _unverified = 0;
+        for (int i = 0; i < Unverified(worker); i++)
+            await GiveUpAsync(worker, Read(worker)[i]);
+        _unverified.Write(worker, this, VfioApGuards.Resets, 0);
     }
 
     // The queue keeps a code that withholds it. Its reset may never have happened, so its interrupt is disabled by itself;
@@ -167,7 +188,7 @@ public sealed class QueueResets
             queue.SetResetStatus(worker, ApResponse.Busy);
         if (!queue.ReadInterrupt(worker).IsAny)
             return;
-        ApStatus status = await _matrix.Instructions.AqicAsync(worker, queue.Apqn, new AqicControl(Enable: false, Isc: 0, NotificationByte: 0));
+        ApStatus status = await Matrix.Instructions.AqicAsync(worker, queue.Apqn, new AqicControl(Enable: false, Isc: 0, NotificationByte: 0));
         if (status.Code is ApResponse.Normal or ApResponse.OtherwiseChanged)
             await queue.FreeInterruptResourcesAsync(worker);
     }
@@ -175,11 +196,11 @@ public sealed class QueueResets
     // In 6.12 only the codes of a reset that did not begin; without the quirk an unexpected code of TAPQ as well.
     private bool IsToBeRepeated(ApResponse code) =>
         code is ApResponse.ResetInProgress or ApResponse.Busy or ApResponse.StateChangeInProgress
-        || (code is not (ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped) && !_matrix.Profile.Has(Quirk.UnexpectedCodeEndsReset));
+        || (code is not (ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped) && !Matrix.Profile.Has(Quirk.UnexpectedCodeEndsReset));
 
     private bool LookAt(KernelTask worker, VfioApQueue queue, out bool frees)
     {
-        ApResponse code = _matrix.Instructions.Tapq(queue.Apqn).Code;
+        ApResponse code = Matrix.Instructions.Tapq(queue.Apqn).Code;
         frees = true;
         switch (code)
         {
@@ -188,7 +209,7 @@ public sealed class QueueResets
                 return true;
             case ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped:
             case ApResponse.SecretNotUnique or ApResponse.AssociationFailed:
-                queue.SetResetStatus(worker, _matrix.Instructions.Zapq(queue.Apqn).Code);
+                queue.SetResetStatus(worker, Matrix.Instructions.Zapq(queue.Apqn).Code);
                 return false;
             case ApResponse.ResetInProgress or ApResponse.Busy:
                 return false;
@@ -196,39 +217,27 @@ public sealed class QueueResets
                 return true;
             default:
                 WarnOfCode(queue, "TAPQ", code);
-                if (!_matrix.Profile.Has(Quirk.UnexpectedCodeEndsReset))
+                if (!Matrix.Profile.Deviates(worker, Quirk.UnexpectedCodeEndsReset))
                 {
                     // It counts, and is looked at again until it changes or patience ends.
                     queue.SetResetStatus(worker, code);
                     return false;
                 }
-                frees = LeaksInterrupt(worker, queue);
+                // What the interrupt ties up is lost when the VM goes.
+                frees = false;
                 return true;
         }
     }
 
-    // F21: what the interrupt ties up is lost when the VM goes. Always false.
-    private static bool LeaksInterrupt(KernelTask worker, VfioApQueue queue)
-    {
-        if (queue.ReadInterrupt(worker).IsAny && queue.ReadMdev(worker) is { } mdev)
-        {
-            string finding = Quirk.UnexpectedCodeEndsReset.Finding();
-            mdev.Vfio.Pins.LeakedBy = finding;
-            if (mdev.ReadKvm(worker) is { } machine)
-                machine.Gisa.LeakedBy = finding;
-        }
-        return false;
-    }
-
-    private void Swap(int a, int b)
+    private static void Swap(List<VfioApQueue> queues, int a, int b)
     {
         if (a != b)
-            (_queues[a], _queues[b]) = (_queues[b], _queues[a]);
+            (queues[a], queues[b]) = (queues[b], queues[a]);
     }
 
     private void WarnOfCode(VfioApQueue queue, string instruction, ApResponse code)
     {
-        if (_matrix.Model.Log.IsRead)
-            _matrix.Model.Log.Write(LogLevel.Warning, $"vfio_ap {queue.Apqn}", $"unexpected response code {(int)code:x2} from {instruction} during a reset");
+        if (Matrix.Model.Log.IsRead)
+            Matrix.Model.Log.Write(LogLevel.Warning, $"vfio_ap {queue.Apqn}", $"unexpected response code {(int)code:x2} from {instruction} during a reset");
     }
 }

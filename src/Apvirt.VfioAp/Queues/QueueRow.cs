@@ -1,4 +1,8 @@
+using System.Globalization;
 using Apvirt.Ap.Architecture;
+using Apvirt.Kernel.Checking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Tasks;
 using Apvirt.VfioAp.Matrix;
 
 namespace Apvirt.VfioAp.Queues;
@@ -7,53 +11,71 @@ namespace Apvirt.VfioAp.Queues;
 /// The queues of one adapter that the driver has, as masks over domains: so that filtering and linking cost a few words
 /// for an adapter, not a step for each queue (DESIGN.md "The driver is data-parallel").
 /// </summary>
+/// <remarks>Public properties are for observers and are not checked; the driver itself reads with its task or a proof.</remarks>
 public sealed class QueueRow
 {
-    private readonly VfioApQueue?[] _queues;
-    private ApMask _bound;
-    private ApMask _passable;
-    private ApMask _pointing;
+    private readonly string _name;
+    private Guarded<VfioApQueue?[]> _queues;
+    private Guarded<ApMask> _bound;
+    private Guarded<ApMask> _passable;
+    private Guarded<ApMask> _pointing;
 
-    internal QueueRow(MatrixDevice matrix, int maxDomain)
+    internal QueueRow(MatrixDevice matrix, int apid, int maxDomain)
     {
         Matrix = matrix;
-        _queues = new VfioApQueue?[maxDomain + 1];
+        _name = string.Create(CultureInfo.InvariantCulture, $"queues of adapter {apid:x2}");
+        _queues = new(new VfioApQueue?[maxDomain + 1]);
     }
 
     internal MatrixDevice Matrix { get; }
 
     /// <summary>Domains whose queue is bound to the driver.</summary>
-    public ref readonly ApMask Bound => ref _bound;
+    public ref readonly ApMask Bound => ref _bound.Glance(Runtime, this, VfioApGuards.Queues);
 
     /// <summary>Domains whose queue is bound and did not end its last reset badly.</summary>
-    public ref readonly ApMask Passable => ref _passable;
+    public ref readonly ApMask Passable => ref _passable.Glance(Runtime, this, VfioApGuards.Passable);
 
     /// <summary>Domains whose queue is bound and points to an mdev.</summary>
-    public ref readonly ApMask Pointing => ref _pointing;
+    public ref readonly ApMask Pointing => ref _pointing.Glance(Runtime, this, VfioApGuards.Queues);
 
     /// <summary>The queue of a domain, null if the driver has not got it.</summary>
     /// <param name="apqi">Domain, 0 to 255.</param>
-    public VfioApQueue? this[int apqi] => apqi < _queues.Length ? _queues[apqi] : null;
+    public VfioApQueue? this[int apqi] => Of(_queues.Glance(Runtime, this, VfioApGuards.Queues), apqi);
 
-    internal void Add(VfioApQueue queue)
+    private KernelRuntime Runtime => Matrix.Model.Runtime;
+
+    /// <inheritdoc/>
+    public override string ToString() => _name;
+
+    internal ref readonly ApMask ReadBound(KernelTask task) => ref _bound.Read(task, this, VfioApGuards.Queues);
+
+    internal ref readonly ApMask ReadPassable(KernelTask task) => ref _passable.Read(task, this, VfioApGuards.Passable);
+
+    /// <summary>The queue of a domain, null if the driver has not got it. Under guests_lock or mdevs_lock.</summary>
+    internal VfioApQueue? ReadQueue(KernelTask task, int apqi) => Of(_queues.Read(task, this, VfioApGuards.Queues), apqi);
+
+    internal void Add(UpdateLocks locks, VfioApQueue queue)
     {
         int apqi = queue.Apqn.Apqi;
-        _queues[apqi] = queue;
-        _bound = _bound.With(apqi);
-        _passable = _passable.With(apqi);
+        _queues.Change(locks.Task, this, VfioApGuards.Queues)[apqi] = queue;
+        Set(ref _bound.Change(locks.Task, this, VfioApGuards.Queues), apqi, true);
+        Set(ref _passable.Change(locks.Task, this, VfioApGuards.Passable), apqi, true);
     }
 
-    internal void Remove(VfioApQueue queue)
+    internal void Remove(UpdateLocks locks, VfioApQueue queue)
     {
         int apqi = queue.Apqn.Apqi;
-        _queues[apqi] = null;
-        _bound = _bound.Without(apqi);
-        _passable = _passable.Without(apqi);
-        _pointing = _pointing.Without(apqi);
+        _queues.Change(locks.Task, this, VfioApGuards.Queues)[apqi] = null;
+        Set(ref _bound.Change(locks.Task, this, VfioApGuards.Queues), apqi, false);
+        Set(ref _passable.Change(locks.Task, this, VfioApGuards.Passable), apqi, false);
+        Set(ref _pointing.Change(locks.Task, this, VfioApGuards.Queues), apqi, false);
     }
 
-    internal void SetPointing(int apqi, bool points) => _pointing = points ? _pointing.With(apqi) : _pointing.Without(apqi);
+    internal void SetPointing(UpdateLocks locks, int apqi, bool points) => Set(ref _pointing.Change(locks.Task, this, VfioApGuards.Queues), apqi, points);
 
-    internal void SetPassable(int apqi, bool passable) =>
-        _passable = passable ? _passable.With(apqi) : _passable.Without(apqi);
+    internal void SetPassable(KernelTask task, int apqi, bool passable) => Set(ref _passable.Change(task, this, VfioApGuards.Passable), apqi, passable);
+
+    private static VfioApQueue? Of(VfioApQueue?[] queues, int apqi) => apqi < queues.Length ? queues[apqi] : null;
+
+    private static void Set(ref ApMask mask, int apqi, bool isIn) => mask = isIn ? mask.With(apqi) : mask.Without(apqi);
 }

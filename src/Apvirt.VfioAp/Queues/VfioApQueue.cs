@@ -49,13 +49,16 @@ public sealed class VfioApQueue
     public Apqn Apqn { get; }
 
     /// <summary>The mdev that the queue is linked to, for observers; see quirk StaleQueueLink for the exception.</summary>
-    public MatrixMdev? Mdev => _mdev.Peek;
+    public MatrixMdev? Mdev => _mdev.Glance(Matrix.Model.Runtime, this, VfioApGuards.Back);
 
     /// <summary>Response code of the last reset, for observers; 00 for a queue that was never reset.</summary>
-    public ApResponse ResetStatus => _resetStatus.Peek;
+    public ApResponse ResetStatus => _resetStatus.Glance(Matrix.Model.Runtime, this, VfioApGuards.ResetStatus);
 
     /// <summary>What the last AQIC tied up, for observers.</summary>
-    public QueueInterrupt Interrupt => _interrupt.Peek;
+    public QueueInterrupt Interrupt => _interrupt.Glance(Matrix.Model.Runtime, this, VfioApGuards.Interrupt);
+
+    /// <inheritdoc/>
+    public override string ToString() => $"queue {Apqn}";
 
     internal QueueRow Row { get; }
 
@@ -66,7 +69,7 @@ public sealed class VfioApQueue
     internal void SetMdev(UpdateLocks locks, MatrixMdev? mdev)
     {
         _mdev.Write(locks.Task, this, VfioApGuards.Back, mdev);
-        Row.SetPointing(Apqn.Apqi, mdev is not null);
+        Row.SetPointing(locks, Apqn.Apqi, mdev is not null);
     }
 
     internal QueueInterrupt ReadInterrupt(KernelTask task) => _interrupt.Read(task, this, VfioApGuards.Interrupt);
@@ -82,6 +85,6 @@ public sealed class VfioApQueue
         if (code == ReadResetStatus(task))
             return;
         _resetStatus.Write(task, this, VfioApGuards.ResetStatus, code);
-        Row.SetPassable(Apqn.Apqi, code is ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped);
+        Row.SetPassable(task, Apqn.Apqi, code is ApResponse.Normal or ApResponse.Deconfigured or ApResponse.Checkstopped);
     }
 }

@@ -1,7 +1,9 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Vfio.Groups;
@@ -16,7 +18,7 @@ namespace Apvirt.VfioPci.Pci;
 /// <remarks>Lock order: pci_rescan_remove_lock, device_lock(pci), then what drivers take.</remarks>
 public sealed class PciBus : Bus
 {
-    private static readonly LockClass RescanClass = new("pci_rescan_remove_lock", LockKind.Mutex);
+    internal static readonly LockClass RescanClass = new("pci_rescan_remove_lock", LockKind.Mutex);
 
     private static readonly AttributeTable Table = new(
     [
@@ -25,13 +27,11 @@ public sealed class PciBus : Bus
     ]);
 
     private readonly VfioGroups _groups;
-    private readonly List<PciSlot> _slots = [];
+    private Guarded<ImmutableDictionary<string, VfioGroup>> _shared = new(ImmutableDictionary.Create<string, VfioGroup>(StringComparer.Ordinal));
 
-    // pci_rescan_remove_lock, outside device_lock(pci): one change of what devices there are at a time.
-    private readonly KernelMutex _rescan = new(RescanClass);
-
-    // Names of groups that several functions share. Under _rescan.
-    private readonly Dictionary<string, VfioGroup> _shared = new(StringComparer.Ordinal);
+    // pci_rescan_remove_lock, outside device_lock(pci): one change of what devices there are at a time. Guards _shared, and
+    // the state of the slots.
+    internal KernelMutex RescanLock { get; }
 
     /// <summary>Makes the bus.</summary>
     /// <param name="model">The machine's device model.</param>
@@ -41,22 +41,21 @@ public sealed class PciBus : Bus
     internal PciBus(DeviceModel model, VfioGroups groups, IReadOnlyList<PciFunctionSetup> functions, Func<PciFunctionSetup, ZpciFunction> make) : base(model, "pci")
     {
         _groups = groups;
+        RescanLock = new KernelMutex(RescanClass, owner: this);
         HasUniqueUids = AreUnique(functions);
         string[] addresses = AddressesOf(functions);
         SysfsDirectory slots = AddDirectory("slots");
-        for (int i = 0; i < functions.Count; i++)
-        {
-            PciSlot slot = new(slots, this, functions[i], make(functions[i]), addresses[i]);
+        ImmutableArray<PciSlot> all = [.. functions.Select((function, i) => new PciSlot(slots, this, function, make(function), addresses[i]))];
+        foreach (PciSlot slot in all)
             slots.Add(slot);
-            _slots.Add(slot);
-        }
+        Slots = all;
     }
 
     /// <summary>Whether the machine guarantees that each function has a UID of its own.</summary>
     public bool HasUniqueUids { get; }
 
     /// <summary>The slots: what is plugged in, whether it is configured or not.</summary>
-    public IReadOnlyList<PciSlot> Slots => _slots;
+    public IReadOnlyList<PciSlot> Slots { get; }
 
     /// <inheritdoc/>
     public override AttributeTable Attributes => Table;
@@ -80,13 +79,13 @@ public sealed class PciBus : Bus
     /// <param name="task">The task.</param>
     public async ValueTask ScanAsync(KernelTask task)
     {
-        await _rescan.LockAsync(task);
-        foreach (PciSlot slot in _slots)
+        await RescanLock.LockAsync(task);
+        foreach (PciSlot slot in Slots)
         {
-            if (slot.IsConfigured && Find(slot.Address) is null)
+            if (slot.ReadConfigured(task) && Find(slot.Address) is null)
                 await AddAsync(task, slot);
         }
-        _rescan.Unlock(task);
+        RescanLock.Unlock(task);
     }
 
     /// <summary>Removes the device of a function, which stays configured. Waits until user space lets go of it.</summary>
@@ -94,17 +93,17 @@ public sealed class PciBus : Bus
     /// <param name="device">The device.</param>
     public async ValueTask RemoveAsync(KernelTask task, PciDevice device)
     {
-        await _rescan.LockAsync(task);
+        await RescanLock.LockAsync(task);
         await RemoveLockedAsync(task, device);
-        _rescan.Unlock(task);
+        RescanLock.Unlock(task);
     }
 
     /// <summary>Configures a function, or takes it out of the configuration.</summary>
     internal async ValueTask<Errno> ConfigureAsync(KernelTask task, PciSlot slot, bool isConfigured)
     {
-        await _rescan.LockAsync(task);
-        Errno error = slot.IsConfigured == isConfigured ? Errno.Ok : await ChangeAsync(task, slot, isConfigured);
-        _rescan.Unlock(task);
+        await RescanLock.LockAsync(task);
+        Errno error = slot.ReadConfigured(task) == isConfigured ? Errno.Ok : await ChangeAsync(task, slot, isConfigured);
+        RescanLock.Unlock(task);
         return error;
     }
 
@@ -118,7 +117,7 @@ public sealed class PciBus : Bus
         Errno error = await slot.Function.SetEnabledAsync(task, isConfigured);
         if (error != Errno.Ok)
             return error;
-        slot.IsConfigured = isConfigured;
+        slot.SetConfigured(task, isConfigured);
         if (isConfigured)
             await AddAsync(task, slot);
         return Errno.Ok;
@@ -128,21 +127,24 @@ public sealed class PciBus : Bus
     {
         RootDevice bridge = new(Model, "pci" + slot.Address[..7]);
         Model.Tree.Devices.Add(bridge);
-        PciDevice device = new(this, bridge, slot.Address, slot.Setup, slot.Function) { DriverOverride = slot.Setup.IsForGuests ? VfioPciDriver.DriverName : null };
-        device.Group = GroupOf(device);
+        PciDevice device = new(this, bridge, slot.Address, slot.Setup, slot.Function, device => GroupOf(task, device));
         device.Group.Dma!.Add(device.Function);
-        slot.Device = device;
+        slot.SetDevice(task, device);
         await AddDeviceAsync(task, device);
     }
 
-    private VfioGroup GroupOf(PciDevice device)
+    private VfioGroup GroupOf(KernelTask task, PciDevice device)
     {
         if (device.Setup.IommuGroup is not { } name)
             return _groups.Create(device, GroupKind.Physical);
-        if (_shared.TryGetValue(name, out VfioGroup? group))
+        ImmutableDictionary<string, VfioGroup> shared = _shared.Read(task, this, ZpciGuards.Groups);
+        if (shared.TryGetValue(name, out VfioGroup? group))
+        {
             VfioGroups.Join(group, device);
-        else
-            _shared.Add(name, group = _groups.Create(device, GroupKind.Physical));
+            return group;
+        }
+        group = _groups.Create(device, GroupKind.Physical);
+        _shared.Write(task, this, ZpciGuards.Groups, shared.Add(name, group));
         return group;
     }
 
@@ -153,9 +155,9 @@ public sealed class PciBus : Bus
         await RemoveDeviceAsync(task, device);
         device.Group.Dma!.Remove(device.Function);
         if (_groups.Remove(device.Group, device) && device.Setup.IommuGroup is { } name)
-            _shared.Remove(name);
+            _shared.Write(task, this, ZpciGuards.Groups, _shared.Read(task, this, ZpciGuards.Groups).Remove(name));
         Model.Tree.Devices.Remove(device.Parent!.Name);
-        _slots.Find(slot => slot.Device == device)!.Device = null;
+        Slots.First(slot => slot.ReadDevice(task) == device).SetDevice(task, null);
     }
 
     private async ValueTask<Errno> StoreRescanAsync(KernelTask task, ReadOnlyMemory<byte> text)

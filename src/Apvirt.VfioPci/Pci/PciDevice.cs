@@ -1,6 +1,7 @@
 using System.Globalization;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Vfio.Groups;
 using Apvirt.VfioPci.Zpci;
 
@@ -11,15 +12,18 @@ public sealed class PciDevice : Device
 {
     private static readonly DeviceLockClasses Classes = new("pci");
 
-    private string? _driverOverride;
+    private Shared<string?> _driverOverride;
+    private Shared<VfioPciDevice?> _vfio;
 
-    internal PciDevice(PciBus bus, RootDevice bridge, string address, PciFunctionSetup setup, ZpciFunction function)
+    internal PciDevice(PciBus bus, RootDevice bridge, string address, PciFunctionSetup setup, ZpciFunction function, Func<PciDevice, VfioGroup> groupOf)
         : base(bus.Model, address, bridge, Classes)
     {
         Owner = bus;
         Setup = setup;
         Function = function;
+        _driverOverride = new(setup.IsForGuests ? VfioPciDriver.DriverName : null);
         Add(new InternalPath(this));
+        Group = groupOf(this);
     }
 
     /// <summary>The bus.</summary>
@@ -32,16 +36,20 @@ public sealed class PciDevice : Device
     public ZpciFunction Function { get; }
 
     /// <summary>The device's IOMMU group.</summary>
-    public VfioGroup Group { get; internal set; } = null!;
+    public VfioGroup Group { get; }
 
     /// <summary>What vfio-pci has of it; null unless it is bound to that.</summary>
-    public VfioPciDevice? Vfio { get; internal set; }
+    public VfioPciDevice? Vfio
+    {
+        get => _vfio.Read(Model.Runtime, this, PciFields.FunctionData);
+        internal set => _vfio.Write(Model.Runtime, this, PciFields.FunctionData, value);
+    }
 
     /// <summary>Name of the only driver that may have it; null for any that matches. Replaced whole; its file takes no lock that removal holds (I29).</summary>
     public string? DriverOverride
     {
-        get => Shared(ref _driverOverride, "driver_override", isWrite: false);
-        internal set => Shared(ref _driverOverride, "driver_override", isWrite: true) = value;
+        get => _driverOverride.Read(Model.Runtime, this, PciFields.DriverOverride);
+        internal set => _driverOverride.Write(Model.Runtime, this, PciFields.DriverOverride, value);
     }
 
     /// <inheritdoc/>
@@ -59,14 +67,18 @@ public sealed class PciDevice : Device
     }
 
     // Where in the machine the function is reached: tells how far two functions are apart.
-    private sealed class InternalPath(PciDevice device) : SysfsDirectory("pfip", device)
+    private sealed class InternalPath : SysfsDirectory
     {
         private static readonly AttributeTable Table = new(
             [.. Enumerable.Range(0, 4).Select(segment => new SysfsAttribute<InternalPath>(
                 string.Create(CultureInfo.InvariantCulture, $"segment{segment}"), (path, text) => path.Show(segment, text)))]);
 
+        private readonly uint _path;
+
+        internal InternalPath(PciDevice device) : base("pfip", device) => _path = device.Setup.InternalPath;
+
         public override AttributeTable Attributes => Table;
 
-        private void Show(int segment, SysfsText text) => PciAttributes.AppendNumber(text, device.Setup.InternalPath >> (24 - 8 * segment) & 0xff, 2);
+        private void Show(int segment, SysfsText text) => PciAttributes.AppendNumber(text, _path >> (24 - 8 * segment) & 0xff, 2);
     }
 }

@@ -1,8 +1,11 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
 using Apvirt.Devices.Core;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.VfioPci.Pci;
@@ -22,17 +25,14 @@ public abstract class PciDriver : Driver
         new SysfsAttribute<PciDriver>("remove_id", SysfsMode.WriteOnly, store: static (_, driver, text) => new ValueTask<Errno>(driver.StoreRemoveId(text))),
     ]);
 
-    private readonly PciId[] _known;
-
-    // Guards _told; a leaf.
-    private readonly Lock _gate = new();
-    private readonly List<PciId> _told = [];
+    private readonly ImmutableArray<PciId> _known;
+    private Shared<PciId[]> _told = new([]);
 
     /// <summary>Makes a driver that is not registered yet.</summary>
     /// <param name="bus">The PCI bus.</param>
     /// <param name="name">Its name.</param>
     /// <param name="known">The functions that it knows.</param>
-    protected PciDriver(PciBus bus, string name, params PciId[] known) : base(bus, name) => _known = known;
+    protected PciDriver(PciBus bus, string name, params PciId[] known) : base(bus, name) => _known = [.. known];
 
     /// <inheritdoc/>
     public override AttributeTable Attributes => Table;
@@ -44,8 +44,7 @@ public abstract class PciDriver : Driver
         if (device.DriverOverride is { } only)
             return string.Equals(only, Name, StringComparison.Ordinal);
         PciId id = new(device.Setup.Type.Vendor, device.Setup.Type.Device);
-        lock (_gate)
-            return _known.Contains(id) || _told.Contains(id);
+        return _known.Contains(id) || ReadTold().Contains(id);
     }
 
     /// <summary>Tells the driver of functions that it takes from now on.</summary>
@@ -53,13 +52,15 @@ public abstract class PciDriver : Driver
     /// <returns>EEXIST if it knows them.</returns>
     public Errno Tell(PciId id)
     {
-        lock (_gate)
+        PciId[] told;
+        do
         {
-            if (_known.Contains(id) || _told.Contains(id))
+            told = ReadTold();
+            if (_known.Contains(id) || told.Contains(id))
                 return Errno.EEXIST;
-            _told.Add(id);
-            return Errno.Ok;
         }
+        while (!TryReplace(told, [.. told, id]));
+        return Errno.Ok;
     }
 
     private async ValueTask<Errno> StoreNewIdAsync(KernelTask task, ReadOnlyMemory<byte> text)
@@ -81,9 +82,22 @@ public abstract class PciDriver : Driver
     {
         if (ParseId(text.Span) is not { } id)
             return Errno.EINVAL;
-        lock (_gate)
-            return _told.Remove(id) ? Errno.Ok : Errno.ENODEV;
+        PciId[] told;
+        do
+        {
+            told = ReadTold();
+            if (!told.Contains(id))
+                return Errno.ENODEV;
+        }
+        while (!TryReplace(told, [.. told.Where(other => other != id)]));
+        return Errno.Ok;
     }
+
+    private KernelRuntime OfBus => Bus.Model.Runtime;
+
+    private PciId[] ReadTold() => _told.Read(OfBus, this, PciFields.DynamicIds);
+
+    private bool TryReplace(PciId[] told, PciId[] by) => _told.TryChange(OfBus, this, PciFields.DynamicIds, told, by);
 
     // Vendor and device, hexadecimal; more numbers may follow.
     private static PciId? ParseId(ReadOnlySpan<byte> text)

@@ -1,6 +1,8 @@
+using System.Collections.Immutable;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
@@ -13,36 +15,53 @@ namespace Apvirt.VfioPci.Vgpu;
 /// M091).
 /// </summary>
 /// <remarks>Lock order: dev_set->lock, then gvt->lock, or vgpu cache_lock, then the lock of the address space.</remarks>
-/// <param name="name">Name for reports.</param>
-/// <param name="adapter">The adapter.</param>
-public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
+public sealed class GvtDevice : IVfioDriver
 {
     private const ulong PageBytes = 0x1000;
     private const ulong PageMask = PageBytes - 1;
 
     internal static readonly LockClass CacheClass = new("vgpu cache_lock", LockKind.Mutex);
 
-    // vgpu cache_lock, L32. Guards _cache, _isActive and _trigger.
-    internal KernelMutex CacheLock { get; } = new(CacheClass);
-
-    private Guarded<HashSet<ulong>> _cache = new([]);
+    private readonly string _name;
+    private readonly GvtAdapter _adapter;
+    private Shared<VirtualMachine?> _tracked;
+    private Guarded<ImmutableSortedSet<ulong>> _cache = new([]);
     private Guarded<bool> _isActive;
     private Guarded<Eventfd?> _trigger;
 
-    /// <summary>The registered device; to be set before it is offered.</summary>
-    public VfioDevice Device { get; set; } = null!;
+    /// <summary>Makes a vGPU that is not offered yet.</summary>
+    /// <param name="name">Name for reports.</param>
+    /// <param name="adapter">The adapter.</param>
+    /// <param name="register">Registers the device that the driver is of.</param>
+    public GvtDevice(string name, GvtAdapter adapter, Func<IVfioDriver, VfioDevice> register)
+    {
+        _name = name;
+        _adapter = adapter;
+        CacheLock = new KernelMutex(CacheClass, owner: this);
+        Device = register(this);
+    }
+
+    // vgpu cache_lock, L32. Guards _cache, _isActive and _trigger.
+    internal KernelMutex CacheLock { get; }
+
+    /// <summary>The registered device.</summary>
+    public VfioDevice Device { get; }
 
     /// <summary>The VM whose pages are tracked; it holds a reference. Null while closed.</summary>
-    public VirtualMachine? Tracked { get; private set; }
+    public VirtualMachine? Tracked
+    {
+        get => _tracked.Read(_adapter.Runtime, this, PciFields.Tracked);
+        private set => _tracked.Write(_adapter.Runtime, this, PciFields.Tracked, value);
+    }
 
     /// <inheritdoc/>
     public VirtualMachine? HeldMachine => Tracked;
 
     /// <summary>Pages in the cache of DMA mappings, for observers.</summary>
-    public int CachedPages => _cache.Peek.Count;
+    public int CachedPages => _cache.Glance(_adapter.Runtime, this, GvtGuards.Cache).Count;
 
     /// <inheritdoc/>
-    public override string ToString() => name;
+    public override string ToString() => _name;
 
     /// <inheritdoc/>
     public async ValueTask<Errno> OpenDeviceAsync(KernelTask task)
@@ -51,10 +70,10 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
         if (machine is null || machine.AddressSpace != task.AddressSpace)
             return Errno.ESRCH;
         Tracked = machine;
-        Errno error = await adapter.AttachAsync(task, this, machine);
+        Errno error = await _adapter.AttachAsync(task, this, machine);
         if (error == Errno.Ok && !machine.TryGet(task))
         {
-            await adapter.DetachAsync(task, this);
+            await _adapter.DetachAsync(task, this);
             error = Errno.ESRCH;
         }
         if (error != Errno.Ok)
@@ -69,7 +88,7 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
     {
         await SetActiveAsync(task, isActive: false);
         await ForgetAsync(task, 0, ulong.MaxValue);
-        await adapter.DetachAsync(task, this);
+        await _adapter.DetachAsync(task, this);
         VirtualMachine tracked = Tracked!;
         Tracked = null;
         tracked.Put(task);
@@ -85,7 +104,7 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
         ulong first = iova & ~PageMask;
         await CacheLock.LockAsync(task);
         Errno error = _isActive.Read(task, this, GvtGuards.Cache) ? Errno.Ok : Errno.EINVAL;
-        HashSet<ulong> cache = _cache.Read(task, this, GvtGuards.Cache);
+        ImmutableSortedSet<ulong> cache = _cache.Read(task, this, GvtGuards.Cache);
         if (error == Errno.Ok && (pages != 1 || !cache.Contains(first)))
             (error, _) = await Device.Pins.PinAsync(task, first, pages, MapProtection.Read | MapProtection.Write);
         else
@@ -94,8 +113,10 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
         {
             ulong address = first + ((ulong)page * PageBytes);
             // One pin for each that is remembered.
-            if (!_cache.Change(task, this, GvtGuards.Cache).Add(address))
+            if (cache.Contains(address))
                 await Device.Pins.UnpinAsync(task, address);
+            else
+                _cache.Write(task, this, GvtGuards.Cache, cache = cache.Add(address));
         }
         CacheLock.Unlock(task);
         return error;
@@ -162,9 +183,10 @@ public sealed class GvtDevice(string name, GvtAdapter adapter) : IVfioDriver
     private async ValueTask ForgetAsync(KernelTask task, ulong iova, ulong length)
     {
         await CacheLock.LockAsync(task);
-        foreach (ulong page in _cache.Read(task, this, GvtGuards.Cache).Where(page => page >= iova && page - iova < length).Order().ToArray())
+        ImmutableSortedSet<ulong> cache = _cache.Read(task, this, GvtGuards.Cache);
+        foreach (ulong page in cache.Where(page => page >= iova && page - iova < length))
         {
-            _cache.Change(task, this, GvtGuards.Cache).Remove(page);
+            _cache.Write(task, this, GvtGuards.Cache, cache = cache.Remove(page));
             await Device.Pins.UnpinAsync(task, page);
         }
         CacheLock.Unlock(task);

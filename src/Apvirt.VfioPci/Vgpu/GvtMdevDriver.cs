@@ -1,5 +1,6 @@
 using Apvirt.Devices.Core;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Vfio.Devices;
 using Apvirt.Vfio.Groups;
@@ -11,12 +12,18 @@ namespace Apvirt.VfioPci.Vgpu;
 /// <summary>A vGPU as a mediated device.</summary>
 public sealed class GvtMdev : MdevDevice
 {
+    private Shared<GvtDevice?> _vgpu;
+
     internal GvtMdev(MdevType type, Guid uuid) : base(type, uuid)
     {
     }
 
     /// <summary>The vGPU; null unless it is bound.</summary>
-    public GvtDevice? Vgpu { get; internal set; }
+    public GvtDevice? Vgpu
+    {
+        get => _vgpu.Read(Model.Runtime, this, PciFields.VgpuData);
+        internal set => _vgpu.Write(Model.Runtime, this, PciFields.VgpuData, value);
+    }
 }
 
 /// <summary>The driver of vGPUs.</summary>
@@ -24,6 +31,7 @@ public sealed class GvtMdevDriver : MdevDriver
 {
     private readonly VfioGroups _groups;
     private readonly Func<Device, GvtAdapter> _adapterOf;
+    private Shared<GvtMdev[]> _mdevs = new([]);
 
     /// <summary>Makes the driver.</summary>
     /// <param name="bus">The mdev bus.</param>
@@ -36,7 +44,7 @@ public sealed class GvtMdevDriver : MdevDriver
     }
 
     /// <summary>The vGPUs now, for observers. Replaced whole.</summary>
-    public IReadOnlyList<GvtMdev> Mdevs { get; private set; } = [];
+    public IReadOnlyList<GvtMdev> Mdevs => _mdevs.Read(Bus.Model.Runtime, this, PciFields.Vgpus);
 
     /// <inheritdoc/>
     public override string ModuleName => "i915";
@@ -51,10 +59,10 @@ public sealed class GvtMdevDriver : MdevDriver
     public override async ValueTask<Errno> ProbeAsync(KernelTask task, Device device)
     {
         GvtMdev mdev = (GvtMdev)device;
-        GvtDevice vgpu = new($"vgpu {mdev.Name}", _adapterOf(mdev.Type.Parent.Device));
-        vgpu.Device = new VfioDevice($"vgpu {mdev.Name}", vgpu, _groups.Create(mdev), mdev.Model.Log, mdev);
+        string name = $"vgpu {mdev.Name}";
+        GvtDevice vgpu = new(name, _adapterOf(mdev.Type.Parent.Device), driver => new VfioDevice(name, driver, _groups.Create(mdev), mdev.Model.Log, mdev));
         mdev.Vgpu = vgpu;
-        Mdevs = [.. Mdevs, mdev];
+        _mdevs.Update(task.Runtime, this, PciFields.Vgpus, mdev, static (all, added) => [.. all, added]);
         await vgpu.Device.OfferAsync(task);
         return Errno.Ok;
     }
@@ -66,7 +74,7 @@ public sealed class GvtMdevDriver : MdevDriver
         VfioDevice vfio = mdev.Vgpu!.Device;
         await vfio.UnregisterAsync(task);
         mdev.Vgpu = null;
-        Mdevs = [.. Mdevs.Where(other => other != mdev)];
+        _mdevs.Update(task.Runtime, this, PciFields.Vgpus, mdev, static (all, removed) => [.. all.Where(other => other != removed)]);
         _groups.Remove(vfio.Group, mdev);
     }
 }
@@ -77,23 +85,27 @@ public sealed class GvtHostDriver : NativePciDriver
     private const int InstancesMax = 4;
 
     private readonly PciSubsystem _subsystem;
-    private readonly Dictionary<Device, MdevParent> _parents = [];
+    private readonly SharedMap<Device, MdevParent> _parents;
 
-    internal GvtHostDriver(PciSubsystem subsystem, PciFunctionType type) : base(subsystem.Bus, type) => _subsystem = subsystem;
+    internal GvtHostDriver(PciSubsystem subsystem, PciFunctionType type) : base(subsystem.Bus, type)
+    {
+        _subsystem = subsystem;
+        _parents = new SharedMap<Device, MdevParent>(this, PciFields.Parents);
+    }
 
     /// <inheritdoc/>
     public override async ValueTask<Errno> ProbeAsync(KernelTask task, Device device)
     {
         Errno error = await base.ProbeAsync(task, device);
         if (error == Errno.Ok)
-            _parents.Add(device, new MdevParent(_subsystem.MdevBus, device, _subsystem.VgpuDriver, InstancesMax, "GVTg_V5_4", "GVTg_V5_4"));
+            _parents.Set(task.Runtime, device, new MdevParent(_subsystem.MdevBus, device, _subsystem.VgpuDriver, InstancesMax, "GVTg_V5_4", "GVTg_V5_4"));
         return error;
     }
 
     /// <inheritdoc/>
     public override async ValueTask RemoveAsync(KernelTask task, Device device)
     {
-        _parents.Remove(device, out MdevParent? parent);
+        _parents.Remove(task.Runtime, device, out MdevParent? parent);
         await parent!.UnregisterAsync(task);
         await base.RemoveAsync(task, device);
     }

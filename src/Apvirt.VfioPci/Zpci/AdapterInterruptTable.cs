@@ -1,6 +1,9 @@
+using System.Collections.Immutable;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 
@@ -41,28 +44,40 @@ public sealed class AdapterInterruptTable
     internal static readonly LockClass AiftClass = new("aift_lock", LockKind.Mutex);
     internal static readonly LockClass GaitClass = new("gait_lock", LockKind.Spin);
 
-    private readonly HashSet<ForwardingInitStep> _faults = [];
+    private readonly KernelRuntime _runtime;
+
+    // A bit for each step that shall fail.
+    private Shared<int> _faults;
+
+    /// <summary>Makes a table that forwards nothing.</summary>
+    /// <param name="runtime">The runtime of those who use it.</param>
+    public AdapterInterruptTable(KernelRuntime runtime)
+    {
+        _runtime = runtime;
+        Lock = new KernelMutex(AiftClass, owner: this);
+        EntryLock = new KernelSpinLock(GaitClass, owner: this);
+    }
 
     // aift_lock, L24. Guards _used and _registration.
-    internal KernelMutex Lock { get; } = new(AiftClass);
+    internal KernelMutex Lock { get; }
 
     private Guarded<ulong> _used;
     private Guarded<ForwardingRegistration> _registration;
 
     // gait_lock, L25, a leaf. Guards _entries.
-    internal KernelSpinLock EntryLock { get; } = new(GaitClass);
+    internal KernelSpinLock EntryLock { get; }
 
-    private Guarded<ForwardingEntry[]> _entries = new(new ForwardingEntry[Bits]);
+    private Guarded<ImmutableArray<ForwardingEntry>> _entries = new([.. new ForwardingEntry[Bits]]);
 
     /// <summary>Whether forwarding is on, for observers.</summary>
-    public bool IsEnabled => _registration.Peek.IsEnabled;
+    public bool IsEnabled => _registration.Glance(_runtime, this, ForwardingGuards.Summary).IsEnabled;
 
     /// <summary>Whether the firmware knows the table, for observers: from the first time on, for good.</summary>
-    public bool IsRegistered => _registration.Peek.Subclass is not null;
+    public bool IsRegistered => _registration.Glance(_runtime, this, ForwardingGuards.Summary).Subclass is not null;
 
     /// <summary>Lets a step of the next <see cref="EnableAsync"/> fail, once.</summary>
     /// <param name="step">The step.</param>
-    public void Inject(ForwardingInitStep step) => _faults.Add(step);
+    public void Inject(ForwardingInitStep step) => _faults.Update(_runtime, this, PciFields.ForwardingFaults, 1 << (int)step, static (faults, bit) => faults | bit);
 
     /// <summary>Turns forwarding on, as KVM does when it is loaded (zpci.md §2).</summary>
     /// <param name="task">The task.</param>
@@ -73,14 +88,14 @@ public sealed class AdapterInterruptTable
         await Lock.LockAsync(task);
         ForwardingRegistration before = _registration.Read(task, this, ForwardingGuards.Summary);
         Errno error = before.IsEnabled ? Errno.EPERM
-            : _faults.Remove(ForwardingInitStep.AllocateTable) ? Errno.ENOMEM
+            : Fails(task, ForwardingInitStep.AllocateTable) ? Errno.ENOMEM
             : before.Subclass is { } known ? (known == subclass ? Errno.Ok : Errno.EINVAL)
-            : _faults.Remove(ForwardingInitStep.AllocatePages) ? Errno.ENOMEM
-            : _faults.Remove(ForwardingInitStep.SetControls) ? Errno.EIO
+            : Fails(task, ForwardingInitStep.AllocatePages) ? Errno.ENOMEM
+            : Fails(task, ForwardingInitStep.SetControls) ? Errno.EIO
             : Errno.Ok;
         if (error == Errno.Ok)
         {
-            error = _faults.Remove(ForwardingInitStep.EnableInterrupt) ? Errno.EIO : Errno.Ok;
+            error = Fails(task, ForwardingInitStep.EnableInterrupt) ? Errno.EIO : Errno.Ok;
             // What the firmware was told stays.
             _registration.Write(task, this, ForwardingGuards.Summary, new ForwardingRegistration(error == Errno.Ok, subclass));
         }
@@ -93,16 +108,16 @@ public sealed class AdapterInterruptTable
     public async ValueTask DisableAsync(KernelTask task)
     {
         await Lock.LockAsync(task);
-        _registration.Change(task, this, ForwardingGuards.Summary) = _registration.Peek with { IsEnabled = false };
+        _registration.Write(task, this, ForwardingGuards.Summary, _registration.Read(task, this, ForwardingGuards.Summary) with { IsEnabled = false });
         Lock.Unlock(task);
     }
 
     /// <summary>Summary bits in use, for observers.</summary>
-    public ulong Used => _used.Peek;
+    public ulong Used => _used.Glance(_runtime, this, ForwardingGuards.Summary);
 
     /// <summary>An entry, for observers.</summary>
     /// <param name="bit">The summary bit.</param>
-    public ForwardingEntry Entry(int bit) => _entries.Peek[bit];
+    public ForwardingEntry Entry(int bit) => _entries.Glance(_runtime, this, ForwardingGuards.Entries)[bit];
 
     /// <inheritdoc/>
     public override string ToString() => "forwarding table";
@@ -118,8 +133,8 @@ public sealed class AdapterInterruptTable
         if (entry.Count == 0 || entry.Machine is not { } machine)
             return null;
         // I37: the entry goes under this lock before the association does, and that keeps the VM.
-        if (machine.References == 0)
-            task.Checks?.Violations.Add(new Violation(ViolationKind.Lifetime, "I37", $"an interrupt is forwarded to VM {machine}, which is destroyed", task.Name));
+        if (task.Checks is { } checks && machine.References == 0)
+            checks.Report(task, ViolationKind.Lifetime, "I37", $"an interrupt is forwarded to VM {machine}, which is destroyed");
         if (!machine.Gisa.Passes(task, entry.Subclass))
             return null;
         machine.Gisa.Pend(task, entry.Subclass, throughHost: entry.Gisa == 0);
@@ -143,7 +158,22 @@ public sealed class AdapterInterruptTable
     internal void Set(KernelTask task, int bit, in ForwardingEntry entry)
     {
         using KernelSpinLock.Section section = EntryLock.Lock(task);
-        _entries.Change(task, this, ForwardingGuards.Entries)[bit] = entry;
+        ref ImmutableArray<ForwardingEntry> entries = ref _entries.Change(task, this, ForwardingGuards.Entries);
+        entries = entries.SetItem(bit, entry);
+    }
+
+    private bool Fails(KernelTask task, ForwardingInitStep step)
+    {
+        int bit = 1 << (int)step;
+        int faults;
+        do
+        {
+            faults = _faults.Read(task.Runtime, this, PciFields.ForwardingFaults);
+            if ((faults & bit) == 0)
+                return false;
+        }
+        while (!_faults.TryChange(task.Runtime, this, PciFields.ForwardingFaults, faults, faults & ~bit));
+        return true;
     }
 }
 

@@ -68,7 +68,7 @@ internal static class Forwarding
         KernelTask task, ZpciFirmware firmware, AdapterInterruptTable table, VirtualMachine machine, ForwardingState state, bool force)
     {
         await table.Lock.LockAsync(task);
-        if (firmware.Fails(task, ZpciStep.DeregisterInterrupts) && !force)
+        if (firmware.DeregisterInterrupts(task, force) != Errno.Ok)
         {
             table.Lock.Unlock(task);
             return Errno.EIO;
@@ -116,11 +116,9 @@ internal static class Forwarding
         if (error == Errno.Ok)
         {
             table.Set(task, bit, new ForwardingEntry(machine, request.ThroughHost ? 0 : gisa, request.Subclass, Count: 1));
-            if (firmware.Fails(task, ZpciStep.RegisterInterrupts))
-            {
+            error = firmware.RegisterInterrupts(task, bit);
+            if (error != Errno.Ok)
                 table.Set(task, bit, default);
-                error = Errno.EIO;
-            }
         }
         if (error != Errno.Ok && bit >= 0)
             table.Free(task, bit);

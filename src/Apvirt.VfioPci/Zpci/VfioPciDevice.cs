@@ -2,6 +2,7 @@ using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Logging;
+using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
@@ -13,55 +14,74 @@ namespace Apvirt.VfioPci.Zpci;
 /// there is one; without, user space drives it alone.
 /// </summary>
 /// <remarks>Lock order: dev_set->lock, then kzdev_lock. igate is a leaf.</remarks>
-/// <param name="name">Name of the function.</param>
-/// <param name="function">The function; null for a device that is none of zPCI.</param>
-/// <param name="log">The kernel log.</param>
-/// <param name="hasHooks">Whether KVM has its hooks for zPCI.</param>
-public sealed class VfioPciDevice(string name, ZpciFunction? function, KernelLog log, bool hasHooks = true) : IVfioDriver
+public sealed class VfioPciDevice : IVfioDriver
 {
     internal static readonly LockClass GateClass = new("igate", LockKind.Mutex);
     private const int RequestLogInterval = 10;
 
-    // igate, a leaf. Guards _request.
-    internal KernelMutex Gate { get; } = new(GateClass);
+    private readonly KernelRuntime _runtime;
+    private readonly string _name;
+    private readonly KernelLog _log;
+    private readonly bool _hasHooks;
 
     private Guarded<Eventfd?> _request;
 
-    /// <summary>The registered device; to be set before it is offered.</summary>
-    public VfioDevice Device { get; set; } = null!;
+    /// <summary>Makes what vfio-pci has of a function; it is not offered yet.</summary>
+    /// <param name="runtime">The runtime of those who use it.</param>
+    /// <param name="name">Name of the function.</param>
+    /// <param name="function">The function; null for a device that is none of zPCI.</param>
+    /// <param name="log">The kernel log.</param>
+    /// <param name="register">Registers the device that the driver is of.</param>
+    /// <param name="hasHooks">Whether KVM has its hooks for zPCI.</param>
+    public VfioPciDevice(KernelRuntime runtime, string name, ZpciFunction? function, KernelLog log, Func<IVfioDriver, VfioDevice> register, bool hasHooks = true)
+    {
+        _runtime = runtime;
+        _name = name;
+        _log = log;
+        _hasHooks = hasHooks;
+        Function = function;
+        Gate = new KernelMutex(GateClass, owner: this);
+        Device = register(this);
+    }
+
+    // igate, a leaf. Guards _request.
+    internal KernelMutex Gate { get; }
+
+    /// <summary>The registered device.</summary>
+    public VfioDevice Device { get; }
 
     /// <summary>The function; null for a device that is none of zPCI.</summary>
-    public ZpciFunction? Function => function;
+    public ZpciFunction? Function { get; }
 
     /// <summary>The eventfd by which user space is asked to let go, for observers; null if it wants none.</summary>
-    public Eventfd? RequestTrigger => _request.Peek;
+    public Eventfd? RequestTrigger => _request.Glance(_runtime, this, ZpciGuards.Request);
 
     /// <summary>Told each step of opening and closing (M103).</summary>
-    public Action<string>? Stepped { get; set; }
+    public Action<string>? Stepped { get; init; }
 
     /// <inheritdoc/>
     public bool HasDmaUnmap => false;
 
     /// <inheritdoc/>
-    public VirtualMachine? HeldMachine => function?.Machine;
+    public VirtualMachine? HeldMachine => Function?.Machine;
 
     /// <inheritdoc/>
-    public override string ToString() => name;
+    public override string ToString() => _name;
 
     /// <summary>What VFIO_DEVICE_GET_INFO tells of the function (zpci.md §7); the handle is that of now, after the open.</summary>
     /// <param name="task">The task.</param>
     /// <returns>Null for a device that is none of zPCI.</returns>
-    public ZpciCapabilities? ReadCapabilities(KernelTask task) => function is null ? null : function.Capabilities with { Handle = function.ReadHandle(task) };
+    public ZpciCapabilities? ReadCapabilities(KernelTask task) => Function is null ? null : Function.Capabilities with { Handle = Function.ReadHandle(task) };
 
     /// <inheritdoc/>
     public async ValueTask<Errno> OpenDeviceAsync(KernelTask task)
     {
         Stepped?.Invoke("reset function");
         // A machine with support for zPCI has no other functions (M073).
-        if (function is null)
+        if (Function is not { } function)
             return Errno.ENODEV;
         Errno error = Device.Kvm is not { } machine ? Errno.Ok
-            : !hasHooks ? Errno.ENOENT
+            : !_hasHooks ? Errno.ENOENT
             : await function.RegisterAsync(task, machine);
         if (error != Errno.Ok)
             return error;
@@ -81,7 +101,7 @@ public sealed class VfioPciDevice(string name, ZpciFunction? function, KernelLog
         Stepped?.Invoke("drop token");
         Stepped?.Invoke("tear down interrupts");
         if (Device.Kvm is not null)
-            await function!.UnregisterAsync(task);
+            await Function!.UnregisterAsync(task);
         Stepped?.Invoke("dissociate");
         Stepped?.Invoke("restore state and reset");
         await SetRequestAsync(task, null);
@@ -106,11 +126,11 @@ public sealed class VfioPciDevice(string name, ZpciFunction? function, KernelLog
         Eventfd? request = _request.Read(task, this, ZpciGuards.Request);
         Gate.Unlock(task);
         request?.Signal();
-        if (!log.IsRead)
+        if (!_log.IsRead)
             return;
         if (request is null && count == 0)
-            log.Write(LogLevel.Info, $"vfio-pci {name}", "no device request registered, blocked until released by user");
+            _log.Write(LogLevel.Info, $"vfio-pci {_name}", "no device request registered, blocked until released by user");
         else if (request is not null && count % RequestLogInterval == 0)
-            log.Write(LogLevel.Info, $"vfio-pci {name}", $"user space asked to release the device (#{count})");
+            _log.Write(LogLevel.Info, $"vfio-pci {_name}", $"user space asked to release the device (#{count})");
     }
 }

@@ -32,8 +32,13 @@ public sealed class VfioPciDriver : PciDriver
 
     private async ValueTask<Errno> ProbeAsync(KernelTask task, PciDevice function)
     {
-        VfioPciDevice vfio = new(function.Name, function.Function, function.Model.Log, _hasHooks);
-        vfio.Device = new VfioDevice(function.Name, vfio, function.Group, function.Model.Log, function);
+        VfioPciDevice vfio = new(
+            task.Runtime,
+            function.Name,
+            function.Function,
+            function.Model.Log,
+            driver => new VfioDevice(function.Name, driver, function.Group, function.Model.Log, function),
+            _hasHooks);
         function.Vfio = vfio;
         Errno error = await vfio.Device.OfferAsync(task);
         if (error != Errno.Ok)

@@ -2,6 +2,7 @@ using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
+using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Memory;
@@ -19,18 +20,21 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
 
     private const int AttemptsMax = 3;
 
+    private readonly KernelRuntime _runtime;
     private readonly AdapterInterruptTable _table;
     private readonly Profile _profile;
 
     // kzdev_lock, L14, outside kvm->lock. With that it guards _machine, _gisa and _forwarding; reading needs kzdev_lock.
-    internal KernelMutex Lock { get; } = new(KzdevClass);
+    internal KernelMutex Lock { get; }
 
     private Guarded<VirtualMachine?> _machine;
     private Guarded<uint> _gisa;
     private Guarded<ForwardingState> _forwarding;
 
-    // Under kzdev_lock: whose the translations are that the firmware should have, null while DMA is blocked.
-    private object? _domain;
+    // Under kzdev_lock: whose the translations are that the firmware should have, null while DMA is blocked; and the VM whose
+    // association is being changed, under its lock too.
+    private Guarded<object?> _domain;
+    private Guarded<VirtualMachine?> _changing;
 
     /// <summary>Makes a function that the host has enabled.</summary>
     /// <param name="task">The task.</param>
@@ -39,10 +43,12 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
     /// <param name="profile">Whose quirks apply.</param>
     public ZpciFunction(KernelTask task, ZpciFirmware firmware, AdapterInterruptTable table, Profile profile)
     {
+        _runtime = task.Runtime;
         Firmware = firmware;
+        Lock = new KernelMutex(KzdevClass, owner: this);
         _table = table;
         _profile = profile;
-        _domain = HostDomain;
+        _domain = new(HostDomain);
         firmware.Enable(task, gisa: 0);
         firmware.RegisterTranslation(task);
     }
@@ -54,32 +60,28 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
     public ZpciFirmware Firmware { get; }
 
     /// <inheritdoc/>
-    public uint ReadHandle(KernelTask task)
-    {
-        Firmware.Touches(task);
-        return Firmware.Handle;
-    }
+    public uint ReadHandle(KernelTask task) => Firmware.Handle;
 
     /// <summary>What user space is told of it; the handle is read when it is asked for.</summary>
     public ZpciCapabilities Capabilities { get; init; }
 
     /// <summary>The VM that it is associated with, for observers; null if none.</summary>
-    public VirtualMachine? Machine => _machine.Peek;
+    public VirtualMachine? Machine => _machine.Glance(_runtime, this, ZpciGuards.Association);
 
     /// <summary>The designation that the driver has given the firmware, for observers.</summary>
-    public uint Gisa => _gisa.Peek;
+    public uint Gisa => _gisa.Glance(_runtime, this, ZpciGuards.Association);
 
     /// <summary>What forwarding ties up, for observers.</summary>
-    public ForwardingState Forwarded => _forwarding.Peek;
+    public ForwardingState Forwarded => _forwarding.Glance(_runtime, this, ZpciGuards.Association);
 
     /// <summary>Whether kzdev_lock is held, for observers.</summary>
     public bool IsChanging => Lock.IsHeld;
 
-    /// <summary>The domain of user space that it is attached to; null while DMA is blocked, or the host's.</summary>
-    public object? Domain => _domain == HostDomain ? null : _domain;
+    /// <summary>The domain of user space that it is attached to, for observers; null while DMA is blocked, or the host's.</summary>
+    public object? Domain => _domain.Glance(_runtime, this, ZpciGuards.Domain) is var domain && domain == HostDomain ? null : domain;
 
-    // The VM whose association is being changed, under both locks.
-    internal VirtualMachine? Changing { get; private set; }
+    // The VM whose association is being changed, for the rule of the association.
+    internal VirtualMachine? Changing => _changing.Glance(_runtime, this, ZpciGuards.Domain);
 
     /// <inheritdoc/>
     public override string ToString() => $"function {Firmware.Fid:x}";
@@ -97,7 +99,7 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
             return Errno.EINVAL;
         }
         await machine.Lock.LockAsync(task);
-        Changing = machine;
+        SetChanging(task, machine);
         Errno error = Associate(task, machine);
         Leave(task, machine);
         // The reference is given back with no lock held: it may be the last.
@@ -117,7 +119,7 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
             return;
         }
         await machine.Lock.LockAsync(task);
-        Changing = machine;
+        SetChanging(task, machine);
         if (_gisa.Read(task, this, ZpciGuards.Association) != 0)
         {
             // Forwarding must be off before interpretation is.
@@ -175,11 +177,8 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
     /// <returns>The VM that was interrupted; null if the interrupt is the host's, or suppressed.</returns>
     public VirtualMachine? Interrupt(KernelTask task)
     {
-        // The firmware has the parameters from the driver, and takes no lock.
-        if (task.HasPoints)
-            task.Runtime.Touched($"{ZpciGuards.Association.Field} of {this}", isWrite: false);
-        ForwardingState state = _forwarding.Peek;
-        return state.IsOn ? _table.Deliver(task, state.Bit) : null;
+        // The firmware has the summary bit from the driver, and takes no lock.
+        return Firmware.Summary is { } bit ? _table.Deliver(task, bit) : null;
     }
 
     /// <summary>Attaches the function to an IOMMU domain, in place of the one that it has (vfio.md §9, M095).</summary>
@@ -193,7 +192,7 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
         Errno error = Firmware.RegisterTranslation(task);
         // The host wants its translations back whatever happens: they are registered when the function is enabled next.
         if (error == Errno.Ok || domain == HostDomain)
-            _domain = domain;
+            _domain.Write(task, this, ZpciGuards.Domain, domain);
         Lock.Unlock(task);
         return error;
     }
@@ -241,13 +240,13 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
             return (owner is null ? Errno.ENODEV : Errno.EPERM, null);
         }
         await owner.Lock.LockAsync(task);
-        Changing = owner;
+        SetChanging(task, owner);
         return (Errno.Ok, owner);
     }
 
     private void Leave(KernelTask task, VirtualMachine owner)
     {
-        Changing = null;
+        SetChanging(task, null);
         owner.Lock.Unlock(task);
         Lock.Unlock(task);
     }
@@ -269,13 +268,13 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
             machine.UseZpci(task);
             if (Firmware.IsEnabled && Firmware.Disable(task) is var disabled && disabled != Errno.Ok)
                 return disabled;
-            uint gisa = machine.Gisa.Designation;
+            uint gisa = machine.Gisa.ReadDesignation(task);
             Errno error = EnableFor(task, gisa);
             if (error != Errno.Ok)
             {
                 // F14: 6.12 leaves the function disabled.
-                if (!_profile.Has(Quirk.FunctionLeftBehind))
-                    ReturnToHost(task);
+                if (!_profile.Deviates(task, Quirk.FunctionLeftBehind))
+                    ReturnToHost(task, AttemptsMax);
                 return error;
             }
             _gisa.Write(task, this, ZpciGuards.Association, gisa);
@@ -289,20 +288,18 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
     private void EndInterpretation(KernelTask task)
     {
         Errno error = Firmware.IsEnabled ? Firmware.Disable(task) : Errno.Ok;
-        if (error == Errno.EIO && !_profile.Has(Quirk.FunctionLeftBehind))
+        if (error == Errno.EIO && !_profile.Deviates(task, Quirk.FunctionLeftBehind))
             error = Firmware.Disable(task);
         if (error != Errno.Ok)
             return;
-        if (_profile.Has(Quirk.FunctionLeftBehind))
-            EnableFor(task, gisa: 0);
-        else
-            ReturnToHost(task);
+        if (EnableFor(task, gisa: 0) != Errno.Ok && !_profile.Deviates(task, Quirk.FunctionLeftBehind))
+            ReturnToHost(task, AttemptsMax - 1);
     }
 
     // Tried a few times: nobody but the host is left to care.
-    private void ReturnToHost(KernelTask task)
+    private void ReturnToHost(KernelTask task, int attempts)
     {
-        for (int attempt = 0; attempt < AttemptsMax && EnableFor(task, gisa: 0) != Errno.Ok; attempt++)
+        for (int attempt = 0; attempt < attempts && EnableFor(task, gisa: 0) != Errno.Ok; attempt++)
         {
         }
     }
@@ -311,7 +308,7 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
     private Errno EnableFor(KernelTask task, uint gisa)
     {
         Errno error = Firmware.Enable(task, gisa);
-        if (error == Errno.Ok && _domain is not null)
+        if (error == Errno.Ok && _domain.Read(task, this, ZpciGuards.Domain) is not null)
             error = Firmware.RegisterTranslation(task);
         if (error != Errno.Ok && Firmware.IsEnabled)
             Firmware.Disable(task);
@@ -322,6 +319,8 @@ public sealed class ZpciFunction : IDmaDevice, IAssociatedFunction
     {
         if (Firmware.Translations > 0)
             Firmware.UnregisterTranslation(task);
-        _domain = null;
+        _domain.Write(task, this, ZpciGuards.Domain, null);
     }
+
+    private void SetChanging(KernelTask task, VirtualMachine? machine) => _changing.Write(task, this, ZpciGuards.Domain, machine);
 }

@@ -197,7 +197,7 @@ public sealed class ScanTests
     public void ASecondCallerSharesTheRunningScan()
     {
         TestHost host = new();
-        host.VfioAp.Gate = new Completion();
+        host.VfioAp.Gate = new Completion(host.Runtime, "gate");
         host.Hardware.Configure(TestHost.Adapters, ApMask.Of(4), ApMask.None);
         SpawnedTask first = host.Runtime.Spawn("first", task => host.Bus.ScanAsync(task));
         SpawnedTask second = host.Runtime.Spawn("second", task => host.Bus.ScanAsync(task));

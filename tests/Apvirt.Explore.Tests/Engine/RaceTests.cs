@@ -14,7 +14,7 @@ public sealed class RaceTests
     private static readonly LockClass Second = new("second", LockKind.Mutex);
     private static readonly LockClass Shared = new("shared", LockKind.RwSemaphore);
 
-    private sealed class Owner
+    private sealed class Owner(KernelRuntime runtime)
     {
         private Guarded<int> _field;
 
@@ -24,7 +24,7 @@ public sealed class RaceTests
 
         internal KernelRwSemaphore Shared { get; } = new(RaceTests.Shared);
 
-        internal Completion Done { get; } = new();
+        internal Completion Done { get; } = new(runtime, "owner");
 
         internal void Write(KernelTask task, GuardRule<Owner> rule) => _field.Write(task, this, rule, 1);
 
@@ -36,13 +36,15 @@ public sealed class RaceTests
     private static readonly GuardRule<Owner> Semaphore = new("field", [new(Shared, o => o.Shared)], [new(Shared, o => o.Shared, mode: LockMode.Read)]);
     private static readonly GuardRule<Owner> Nothing = new("field", [], [new(First, _ => null)]);
 
-    private static string[] Explore(params Func<Owner, KernelTask, ValueTask>[] tasks)
+    private static string[] Explore(params Func<Owner, KernelTask, ValueTask>[] tasks) =>
+        [.. Violations(tasks).Select(violation => $"{violation.Kind} {violation.Summary}").Distinct().Order(StringComparer.Ordinal)];
+
+    private static Violation[] Violations(params Func<Owner, KernelTask, ValueTask>[] tasks)
     {
-        HashSet<string> found = new(StringComparer.Ordinal);
         KernelChecks checks = new();
-        KernelExplored program = new(() => new ExplorationRuntime { Checks = checks }, (runtime, listener) =>
+        KernelExplored program = new(numbers => new ExplorationRuntime { Checks = checks, Numbers = numbers }, (runtime, listener) =>
         {
-            Owner owner = new();
+            Owner owner = new(runtime);
             runtime.Begin(listener);
             for (int i = 0; i < tasks.Length; i++)
             {
@@ -51,9 +53,7 @@ public sealed class RaceTests
             }
         });
         Assert.Equal(Verdict.Exhausted, new Explorer(program).Run().Verdict);
-        foreach (Violation violation in checks.Violations.ToArray())
-            found.Add($"{violation.Kind} {violation.Summary}");
-        return [.. found.Order(StringComparer.Ordinal)];
+        return checks.Violations.ToArray();
     }
 
     private static async ValueTask WriteUnderFirst(Owner owner, KernelTask task, GuardRule<Owner> rule)
@@ -74,6 +74,28 @@ public sealed class RaceTests
                 owner.Read(task, Wrong);
                 owner.Second.Unlock(task);
             }));
+
+    // Task 1 deviates, task 0 never does; which of the two accesses first is all the same.
+    [Theory]
+    [InlineData("I26", false, "F99")]
+    [InlineData("I26", true, null)]
+    [InlineData("I27", false, null)]
+    public void A_race_is_predicted_if_one_of_its_accesses_deviates(string breaks, bool returns, string? finding)
+    {
+        Deviation deviation = new("F99", Lasting: [], AtOnce: [breaks]);
+        Violation[] races = [.. Violations(
+            (owner, task) => WriteUnderFirst(owner, task, Nothing),
+            (owner, task) =>
+            {
+                task.Checks!.Deviated(task, deviation);
+                if (returns)
+                    task.ReturnToUser();
+                owner.Read(task, Nothing);
+                return default;
+            }).Where(violation => violation.Kind == ViolationKind.DataRace)];
+        Assert.NotEmpty(races);
+        Assert.All(races, race => Assert.Equal(finding, race.Finding));
+    }
 
     [Fact]
     public void A_lock_in_common_orders() => Assert.Empty(Explore(

@@ -115,21 +115,48 @@ public sealed class SearchTests
             Assert.NotEqual(first.Skip(10).Take(300), second.Skip(10 + shift).Take(300));
     }
 
-    // Whenever time ends: before the first execution, or after a branch was taken and before it was begun.
+    // Whenever time ends: before the first execution, or after a branch was taken and before it was begun (M125).
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    public void It_is_exhausted_only_when_each_trace_was_seen(int jobs)
+    [InlineData(Strategy.Reduced, 1)]
+    [InlineData(Strategy.Reduced, 2)]
+    [InlineData(Strategy.Hashed, 1)]
+    [InlineData(Strategy.Hashed, 2)]
+    [InlineData(Strategy.Naive, 1)]
+    [InlineData(Strategy.Naive, 2)]
+    public void It_is_exhausted_only_when_each_trace_was_seen(Strategy strategy, int jobs)
     {
-        Run(Known("S2-fixed"), new ExploreOptions { Jobs = jobs, Slice = 1 });
+        ExploreOptions options = new() { Strategy = strategy, Jobs = jobs, Slice = 1 };
+        long all = Run(Known("S2-fixed"), options).Executions;
         HashSet<Verdict> verdicts = [];
-        for (int ticks = 1; ticks < 40_000; ticks += 20)
+        for (int ticks = 1; ticks < 60_000; ticks += 40)
         {
-            ExploreResult result = Run(Known("S2-fixed"), new ExploreOptions { Jobs = jobs, Slice = 1, TimeMax = TimeSpan.FromTicks(ticks) });
+            ExploreResult result = Run(Known("S2-fixed"), options with { TimeMax = TimeSpan.FromTicks(ticks) });
             verdicts.Add(result.Verdict);
-            Assert.True(result.Verdict == Verdict.BoundReached || result.Executions == 6, $"{result} after {ticks} ticks");
+            Assert.True(result.Verdict == Verdict.BoundReached || result.Executions == all, $"{result} after {ticks} ticks");
         }
         Assert.Equal([Verdict.Exhausted, Verdict.BoundReached], verdicts.Order());
+    }
+
+    // Each limit, hit at each possible moment.
+    [Theory]
+    [InlineData(Strategy.Reduced, 1)]
+    [InlineData(Strategy.Reduced, 3)]
+    [InlineData(Strategy.Hashed, 1)]
+    [InlineData(Strategy.Hashed, 3)]
+    [InlineData(Strategy.Naive, 1)]
+    [InlineData(Strategy.Naive, 3)]
+    public void A_cut_search_never_says_exhausted(Strategy strategy, int jobs)
+    {
+        ExploreOptions options = new() { Strategy = strategy, Jobs = jobs, Slice = 1 };
+        ExploreResult all = Run(Known("S2-bug"), options);
+        Assert.Equal(Verdict.Exhausted, all.Verdict);
+        for (int depth = 1; depth < all.DepthReached; depth++)
+            Assert.Equal(Verdict.BoundReached, Run(Known("S2-bug"), options with { DepthMax = depth }).Verdict);
+        Assert.Equal(Verdict.Exhausted, Run(Known("S2-bug"), options with { DepthMax = all.DepthReached }).Verdict);
+        for (int executions = 1; executions < all.Executions; executions++)
+            Assert.Equal(Verdict.BoundReached, Run(Known("S2-bug"), options with { ExecutionsMax = executions }).Verdict);
+        ExploreResult first = Run(Known("S2-bug"), options with { StopsAtDeadlock = true });
+        Assert.Equal((Verdict.Violation, 1), (first.Verdict, first.Deadlocks));
     }
 
     [Fact]

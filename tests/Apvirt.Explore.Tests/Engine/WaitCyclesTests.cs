@@ -16,9 +16,9 @@ public sealed class WaitCyclesTests
     private static string[] Explore(params Func<KernelMutex, KernelMutex, Completion, KernelTask, ValueTask>[] tasks)
     {
         SortedSet<string> found = new(StringComparer.Ordinal);
-        KernelExplored program = new(() => new ExplorationRuntime { Checks = new KernelChecks() }, (runtime, listener) =>
+        KernelExplored program = new(numbers => new ExplorationRuntime { Checks = new KernelChecks(), Numbers = numbers }, (runtime, listener) =>
         {
-            (KernelMutex one, KernelMutex other, Completion done) = (new(One), new(Other), new());
+            (KernelMutex one, KernelMutex other, Completion done) = (new(One), new(Other), new(runtime, "never"));
             runtime.Begin(listener);
             foreach (Func<KernelMutex, KernelMutex, Completion, KernelTask, ValueTask> task in tasks)
                 runtime.Spawn("task", own => task(one, other, done, own));

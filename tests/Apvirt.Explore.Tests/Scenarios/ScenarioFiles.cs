@@ -1,3 +1,5 @@
+using Apvirt.Ap.Profiles;
+using Apvirt.Explore.Engine;
 using Apvirt.Explore.Scenarios;
 
 namespace Apvirt.Explore.Tests.Scenarios;
@@ -23,5 +25,28 @@ internal static class ScenarioFiles
         string file = Path.Combine(Folder(folder), name);
         Assert.Null(Scenario.Read(file, File.ReadAllText(file), out Scenario? scenario));
         return scenario!;
+    }
+
+    /// <summary>Explores a scenario to the end, on as many threads as there are processors.</summary>
+    internal static ScenarioResult Explore(string folder, string name, Profile profile) =>
+        new ScenarioSearch(Read(folder, name) with { Profile = profile }).Run(new ExploreOptions { Jobs = Environment.ProcessorCount, AddsPoints = !IsLarge(name) });
+
+    /// <summary>Whether a scenario takes minutes to be exhausted with the points that it needs; a job of its own does it.</summary>
+    internal static bool IsLarge(string name) => name is "x-kvm.yaml" or "x-zdev.yaml";
+}
+
+/// <summary>What exploring the scenarios of examples found: each is explored once for all tests of a class.</summary>
+public sealed class ExploredScenarios
+{
+    private readonly Dictionary<(string Name, string Profile), ScenarioResult> _results = [];
+
+    internal ScenarioResult Of(string name, Profile profile)
+    {
+        lock (_results)
+        {
+            if (!_results.TryGetValue((name, profile.Name), out ScenarioResult? result))
+                _results.Add((name, profile.Name), result = ScenarioFiles.Explore("scenarios", name, profile));
+            return result;
+        }
     }
 }

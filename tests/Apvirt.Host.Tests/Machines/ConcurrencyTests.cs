@@ -73,9 +73,9 @@ public sealed class ConcurrencyTests
 
     private static void AssertConsistent(VirtualHost host)
     {
-        Assert.Null(host.VfioAp.Matrix.GuestsLock.Owner);
-        Assert.Null(host.VfioAp.Matrix.MdevsLock.Owner);
-        Assert.Null(host.ApBus.PermsMutex.Owner);
+        Assert.Null(host.VfioAp.Matrix.GuestsLock.Holder);
+        Assert.Null(host.VfioAp.Matrix.MdevsLock.Holder);
+        Assert.Null(host.ApBus.PermsMutex.Holder);
         Assert.Equal(host.ApBus.Queues().Count(), host.ApBus.QueueCount);
         Assert.Equal(host.ApBus.Queues().Count(q => q.Driver is not null), host.ApBus.BoundCount);
         foreach (MatrixMdev mdev in host.VfioAp.Matrix.Mdevs)

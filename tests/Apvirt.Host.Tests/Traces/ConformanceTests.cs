@@ -19,6 +19,20 @@ public sealed class ConformanceTests
         Assert.Empty(result.Differences.Select(d => $"{trace}:{d.Line}: {d.Question} {d.Field}: recorded {d.Recorded}, answered {d.Answered}"));
     }
 
+    // Recorded later from the same kernel, with more of what is unusual.
+    [Fact]
+    public void More_recordings_of_the_same_kernel_replay()
+    {
+        string[] files = [.. Directory.GetFiles(Path.Combine(TraceFolder(), "..", "linux-6.12-more"), "*.jsonl").Order(StringComparer.Ordinal)];
+        Assert.Equal(26, files.Length);
+        foreach (string file in files)
+        {
+            TraceReplayResult result = TraceReplay.Run(Path.GetFileName(file), File.ReadAllBytes(file));
+            Assert.Null(result.Error);
+            Assert.Empty(result.Differences.Select(d => $"{file}:{d.Line}: {d.Question} {d.Field}: recorded {d.Recorded}, answered {d.Answered}"));
+        }
+    }
+
     [Fact]
     public void Finds_all_recorded_traces() => Assert.Equal(92, Traces().Count);
 

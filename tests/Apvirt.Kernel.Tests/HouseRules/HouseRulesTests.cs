@@ -13,6 +13,29 @@ public sealed class HouseRulesTests
     public void Nothing_static_can_change() =>
         Kept(SourceTree.KernelLayers.SelectMany(layer => StaticState.In(Assembly.Load($"Apvirt.{layer}").GetTypes())));
 
+    [Theory]
+    [MemberData(nameof(LayersOfForms))]
+    public void Shared_state_has_four_forms(string layer) => Kept(SharedStateRule.Formless(TypesOf(layer)));
+
+    [Theory]
+    [MemberData(nameof(LayersOfForms))]
+    public void Only_the_forms_synchronise(string layer) => Kept(SharedStateRule.Bypasses(TypesOf(layer)));
+
+    [Theory]
+    [MemberData(nameof(LayersOfForms))]
+    public void A_shared_word_is_one_word(string layer) => Kept(SharedStateRule.TornWords(TypesOf(layer)));
+
+    [Fact]
+    public void Guests_have_shared_state_of_four_forms()
+    {
+        Type[] guests = [.. TypesOf("Host").Where(type => type.Namespace == "Apvirt.Host.Guests")];
+        Kept([.. SharedStateRule.Formless(guests), .. SharedStateRule.Bypasses(guests), .. SharedStateRule.TornWords(guests), .. SharedStateRule.Undocumented(guests)]);
+    }
+
+    [Fact]
+    public void Every_field_without_a_lock_is_in_a_table() =>
+        Kept(SharedStateRule.Undocumented([.. SourceTree.LayersOfForms.SelectMany(TypesOf)]));
+
     [Fact]
     public void Layers_reference_downwards() =>
         Kept(SourceTree.Layers.SelectMany(layer =>
@@ -49,6 +72,10 @@ public sealed class HouseRulesTests
         string[] folders = [SourceTree.Root, Path.Combine("/", "work")];
         Kept(tracked.SelectMany(s => Rules.MachinePaths(s.Path, s.Text, folders)));
     }
+
+    public static TheoryData<string> LayersOfForms() => [.. SourceTree.LayersOfForms];
+
+    private static Type[] TypesOf(string layer) => Assembly.Load($"Apvirt.{layer}").GetTypes();
 
     private static void Kept(IEnumerable<string> broken)
     {

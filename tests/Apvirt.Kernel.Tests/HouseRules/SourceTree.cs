@@ -11,6 +11,9 @@ internal static class SourceTree
     /// <summary>The layers that run under every scheduler, so that they take time, threads and chance from the runtime.</summary>
     internal static readonly string[] KernelLayers = ["Kernel", "Devices", "Ap", "Kvm", "Vfio", "VfioAp", "VfioPci"];
 
+    /// <summary>The layers whose shared state has its four forms: those above Apvirt.Kernel, which makes the forms.</summary>
+    internal static readonly string[] LayersOfForms = ["Devices", "Ap", "Kvm", "Vfio", "VfioAp", "VfioPci"];
+
     private static readonly string[] BuildOutput = ["bin", "obj"];
 
     internal static string Root { get; } = FindRoot();

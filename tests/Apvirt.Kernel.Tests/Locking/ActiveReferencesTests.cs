@@ -26,7 +26,7 @@ public sealed class ActiveReferencesTests
         Assert.True(_files.TryEnter(second));
         Assert.Equal([new HeldLock(_files, LockMode.Read)], first.Held.ToArray());
         ValueTask deletion = _files.DeleteAsync(deleter);
-        Assert.True(_files.IsDeleted);
+        Assert.True(_files.IsDeleted(runtime));
         Assert.False(deletion.IsCompleted);
         _files.Exit(first);
         Assert.False(deletion.IsCompleted);
@@ -47,7 +47,7 @@ public sealed class ActiveReferencesTests
             Assert.False(_files.TryEnter(task));
         Assert.True(task.Held.IsEmpty);
         _files.Revive(task);
-        Assert.False(_files.IsDeleted);
+        Assert.False(_files.IsDeleted(runtime));
         Assert.True(_files.TryEnter(task));
         _files.Exit(task);
     }

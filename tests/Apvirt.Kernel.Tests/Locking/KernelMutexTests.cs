@@ -42,7 +42,7 @@ public sealed class KernelMutexTests
         _mutex.Unlock(holder);
         runtime.Advance(TimeSpan.FromSeconds(1));
         Assert.Equal(arrived, served);
-        Assert.Null(_mutex.Owner);
+        Assert.Null(_mutex.Holder);
     }
 
     [Fact]
@@ -55,7 +55,7 @@ public sealed class KernelMutexTests
         ValueTask wait = _mutex.LockAsync(waiter);
         Assert.False(wait.IsCompleted);
         _mutex.Unlock(holder);
-        Assert.Same(waiter, _mutex.Owner);
+        Assert.Same(waiter, _mutex.Holder);
         Assert.False(_mutex.TryLock(passer));
         Assert.True(_runtime.Drive(wait));
         _mutex.Unlock(waiter);
@@ -87,7 +87,7 @@ public sealed class KernelMutexTests
         KernelTask first = runtime.CreateTask("first");
         KernelTask second = runtime.CreateTask("second");
         Assert.True(_mutex.TryLock(first));
-        Assert.Same(first, _mutex.Owner);
+        Assert.Same(first, _mutex.Holder);
         Assert.False(_mutex.TryLock(second));
         Assert.False(second.Holds(_mutex));
         _mutex.Unlock(first);
@@ -102,7 +102,7 @@ public sealed class KernelMutexTests
         Assert.Throws<InvalidOperationException>(() => _mutex.Unlock(thief));
         Assert.True(_mutex.TryLock(holder));
         Assert.Throws<InvalidOperationException>(() => _mutex.Unlock(thief));
-        Assert.Same(holder, _mutex.Owner);
+        Assert.Same(holder, _mutex.Holder);
     }
 
     [Fact]
@@ -137,7 +137,7 @@ public sealed class KernelMutexTests
         KernelTask other = _runtime.CreateTask("also signalled");
         other.Interrupt();
         Assert.Equal(Errno.EINTR, _runtime.Drive(_mutex.LockInterruptibleAsync(other)));
-        Assert.Same(task, _mutex.Owner);
+        Assert.Same(task, _mutex.Holder);
     }
 
     [Fact]

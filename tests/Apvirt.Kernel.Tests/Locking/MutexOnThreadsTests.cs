@@ -57,7 +57,7 @@ public sealed class MutexOnThreadsTests
         mutex.Unlock(holder);
         runtime.Advance(TimeSpan.FromSeconds(1));
         Assert.Equal([0, 1, 2, 3, 4], order);
-        Assert.Null(mutex.Owner);
+        Assert.Null(mutex.Holder);
     }
 
     [Fact]
@@ -74,7 +74,7 @@ public sealed class MutexOnThreadsTests
             runtime.Advance(TimeSpan.Zero);
             mutex.Unlock(holder);
             // Handed over although the waiter has not run yet.
-            Assert.Same(waiter.Task, mutex.Owner);
+            Assert.Same(waiter.Task, mutex.Holder);
             Assert.False(mutex.TryLock(newcomer));
             // The waiter ends holding the mutex, which is reported.
             runtime.Advance(TimeSpan.Zero);

@@ -30,7 +30,7 @@ public sealed class ProductionRuntimeTests
             }
         });
         Assert.Equal(TaskCount * Rounds, counter);
-        Assert.Null(mutex.Owner);
+        Assert.Null(mutex.Holder);
     }
 
     [Fact]

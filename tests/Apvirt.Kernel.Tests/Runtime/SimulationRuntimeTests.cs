@@ -130,7 +130,7 @@ public sealed class SimulationRuntimeTests
     public void TryDriveGivesTheAnswerOnlyOnceThereIsOne()
     {
         KernelTask task = _runtime.CreateTask("waiter");
-        Completion completion = new();
+        Completion completion = new(_runtime, "completion");
         Assert.False(_runtime.TryDrive(completion.WaitAsync(task, TimeSpan.FromSeconds(10)), TimeSpan.FromSeconds(5), out _));
         _runtime.Advance(TimeSpan.FromSeconds(10));
         Assert.True(_runtime.TryDrive(
@@ -142,7 +142,7 @@ public sealed class SimulationRuntimeTests
     public void AnOperationThatCanNeverEndIsReported()
     {
         KernelTask task = _runtime.CreateTask("waiter");
-        Assert.Throws<InvalidOperationException>(() => _runtime.Drive(new Completion().WaitAsync(task)));
+        Assert.Throws<InvalidOperationException>(() => _runtime.Drive(new Completion(_runtime, "never").WaitAsync(task)));
     }
 
     [Fact]

@@ -211,7 +211,7 @@ public sealed class SelfTests
         KernelChecks checks = new();
         SimulationRuntime runtime = new() { Checks = checks };
         KernelMutex mutex = new(new LockClass("device_lock", LockKind.Mutex));
-        Completion closed = new(new Duty(new LockClass("last close", LockKind.Wait)));
+        Completion closed = new(runtime, "device", new Duty(new LockClass("last close", LockKind.Wait)));
         KernelTask closer = runtime.CreateTask("close");
         closed.Duty!.Begin(closer);
         Take(closer, mutex);

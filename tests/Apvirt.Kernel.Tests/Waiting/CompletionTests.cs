@@ -7,8 +7,10 @@ namespace Apvirt.Kernel.Tests.Waiting;
 public sealed class CompletionTests
 {
     private readonly SimulationRuntime _runtime = new();
-    private readonly Completion _completion = new();
+    private readonly Completion _completion;
     private readonly List<string> _through = [];
+
+    public CompletionTests() => _completion = new Completion(_runtime, "test");
 
     [Fact]
     public void CompleteLetsOneWaiterThroughAndCompleteAllTheRest()

@@ -1,3 +1,4 @@
+using Apvirt.Kernel.Runtime;
 using Apvirt.Ap.Architecture;
 using Apvirt.Kvm.Crypto;
 using Apvirt.Kvm.Machines;
@@ -26,7 +27,7 @@ public sealed class ApcbTests
     [InlineData(false, false, CrycbFormat.Format0)]
     public void TheFormatFollowsFacility76ThenApxa(bool hasFacility76, bool hasApxa, CrycbFormat format)
     {
-        VirtualMachine machine = new("g1", hasApxa, new VirtualMachineOptions { HasFacility76 = hasFacility76 });
+        VirtualMachine machine = new(new SimulationRuntime(), "g1", hasApxa, new VirtualMachineOptions { HasFacility76 = hasFacility76 });
         Assert.Equal(format, machine.Format);
         Assert.Equal(format switch { CrycbFormat.Format0 => 0b00, CrycbFormat.Format1 => 0b01, _ => 0b11 }, (int)machine.Format);
     }

@@ -109,7 +109,7 @@ public sealed class GuestInstructionsTests
         AqicControl control = new(Enable: true, Isc: 3, NotificationByte: 0x2000);
         Assert.Equal(ApResponse.NotAvailable, _runtime.Drive(guest.AqicAsync(_task, Plugged, control)).Code);
         Assert.False(_hardware.InstructionsFor(ApIssuer.Bus).Tapq(Plugged).InterruptEnabled);
-        Assert.Null(machine.Vcpus[0].Mutex.Owner);
+        Assert.Null(machine.Vcpus[0].Mutex.Holder);
     }
 
     [Fact]
@@ -148,7 +148,7 @@ public sealed class GuestInstructionsTests
 
     private (VirtualMachine Machine, GuestInstructions Guest) Make(VirtualMachineOptions options)
     {
-        VirtualMachine machine = new("g1", hostHasApxa: true, options);
+        VirtualMachine machine = new(new SimulationRuntime(), "g1", hostHasApxa: true, options);
         return (machine, new GuestInstructions(machine.Vcpus[0], _hardware.InstructionsFor(ApIssuer.Guest), Profile.Linux612, new SimulationRuntime()));
     }
 

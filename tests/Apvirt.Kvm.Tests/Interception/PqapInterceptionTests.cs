@@ -101,7 +101,7 @@ public sealed class PqapInterceptionTests
         Assert.True(machine.HookLock.TryLockWrite(writer));
     }
 
-    private static VirtualMachine Make(VirtualMachineOptions options, bool hasApxa = true) => new("g1", hasApxa, options);
+    private VirtualMachine Make(VirtualMachineOptions options, bool hasApxa = true) => new(_runtime, "g1", hasApxa, options);
 
     private PqapAnswer Handle(VirtualMachine machine, PqapRequest request, Profile profile)
     {

@@ -17,7 +17,7 @@ public sealed class GisaTests
     [InlineData(7, 0x01)]
     public void TheFirstRegistrationSetsTheAlertBitAndTheLastTakesItBack(int subclass, byte bit)
     {
-        Gisa gisa = new(exists: true, designation: 0x2000);
+        Gisa gisa = new(_task.Runtime, "gisa", exists: true, designation: 0x2000);
         Assert.Equal(0, gisa.AlertMask);
         Assert.Equal(Errno.Ok, gisa.Register(_task, subclass, out int hostSubclass));
         Assert.Equal(Gisa.HostSubclass, hostSubclass);
@@ -34,7 +34,7 @@ public sealed class GisaTests
     [Fact]
     public void SubclassesAreCountedApart()
     {
-        Gisa gisa = new(exists: true, designation: 0x2000);
+        Gisa gisa = new(_task.Runtime, "gisa", exists: true, designation: 0x2000);
         foreach (int subclass in (int[])[0, 7, 7, 2])
             Assert.Equal(Errno.Ok, gisa.Register(_task, subclass, out _));
         Assert.Equal([1, 0, 1, 0, 0, 0, 0, 2], gisa.Counts);
@@ -48,7 +48,7 @@ public sealed class GisaTests
     [InlineData(-1)]
     public void ASubclassAboveSevenIsOutOfRange(int subclass)
     {
-        Gisa gisa = new(exists: true, designation: 0x2000);
+        Gisa gisa = new(_task.Runtime, "gisa", exists: true, designation: 0x2000);
         Assert.Equal(Errno.ERANGE, gisa.Register(_task, subclass, out _));
         Assert.Equal(Errno.ERANGE, gisa.Unregister(_task, subclass));
     }
@@ -58,7 +58,7 @@ public sealed class GisaTests
     [InlineData(8)]
     public void WithoutAGisaThereIsNoDeviceWhateverTheSubclass(int subclass)
     {
-        Gisa gisa = new(exists: false, designation: 0x2000);
+        Gisa gisa = new(_task.Runtime, "gisa", exists: false, designation: 0x2000);
         Assert.Equal(Errno.ENODEV, gisa.Register(_task, subclass, out _));
         Assert.Equal(Errno.ENODEV, gisa.Unregister(_task, subclass));
         Assert.Equal(0u, gisa.Designation);
@@ -70,7 +70,7 @@ public sealed class GisaTests
     [InlineData(false, true, false)]
     public void AVmHasAGisaIfItIsWantedAndAivIsThere(bool hasGisa, bool hasAiv, bool exists)
     {
-        VirtualMachine machine = new("g1", hostHasApxa: true, new VirtualMachineOptions { HasGisa = hasGisa, HasAiv = hasAiv });
+        VirtualMachine machine = new(new SimulationRuntime(), "g1", hostHasApxa: true, new VirtualMachineOptions { HasGisa = hasGisa, HasAiv = hasAiv });
         Assert.Equal(exists, machine.Gisa.Exists);
         Assert.Equal(exists, machine.Gisa.Designation != 0);
     }

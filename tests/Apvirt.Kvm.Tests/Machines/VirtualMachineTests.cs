@@ -51,7 +51,7 @@ public sealed class VirtualMachineTests
     [InlineData(false, 64, 16)]
     public void SettingWritesWhatFitsAndClearingZeroesAll(bool hasApxa, int adapters, int domains)
     {
-        VirtualMachine machine = new("g1", hasApxa, new VirtualMachineOptions { VcpuCount = 3 });
+        VirtualMachine machine = new(new SimulationRuntime(), "g1", hasApxa, new VirtualMachineOptions { VcpuCount = 3 });
         Assert.True(machine.Lock.TryLock(_task));
         machine.SetMasks(_task, ApMask.All, ApMask.All, ApMask.All);
         Assert.Equal((adapters, domains, domains), (machine.Apcb.Apm.Count, machine.Apcb.Aqm.Count, machine.Apcb.Adm.Count));
@@ -69,7 +69,7 @@ public sealed class VirtualMachineTests
         Assert.True(machine.Vcpus[0].Mutex.TryLock(vcpu));
         Assert.True(machine.Lock.TryLock(_task));
         machine.SetMasks(_task, ApMask.Of(1), ApMask.Of(2), ApMask.Of(3));
-        Assert.Same(vcpu, machine.Vcpus[0].Mutex.Owner);
+        Assert.Same(vcpu, machine.Vcpus[0].Mutex.Holder);
         Assert.True(machine.Apcb.Contains(Apqn.Of(1, 2)));
     }
 
@@ -88,7 +88,7 @@ public sealed class VirtualMachineTests
     [InlineData(4096, false)]
     [InlineData(ulong.MaxValue, false)]
     public void GuestMemoryBeginsAtZero(ulong address, bool isBacked) =>
-        Assert.Equal(isBacked, new VirtualMachine("g1", true, new VirtualMachineOptions { MemoryBytes = 4096 }).IsBacked(address));
+        Assert.Equal(isBacked, new VirtualMachine(new SimulationRuntime(), "g1", true, new VirtualMachineOptions { MemoryBytes = 4096 }).IsBacked(address));
 
-    private static VirtualMachine Make() => new("g1", hostHasApxa: true, new VirtualMachineOptions());
+    private static VirtualMachine Make() => new(new SimulationRuntime(), "g1", hostHasApxa: true, new VirtualMachineOptions());
 }

@@ -19,7 +19,7 @@ public sealed class SecureExecutionTests
     public SecureExecutionTests() => _task = _runtime.CreateTask("test");
 
     private VirtualMachine Make(Ultravisor? ultravisor) =>
-        new("g", hostHasApxa: true, new VirtualMachineOptions { VcpuCount = Vcpus, Ultravisor = ultravisor });
+        new(_runtime, "g", hostHasApxa: true, new VirtualMachineOptions { VcpuCount = Vcpus, Ultravisor = ultravisor });
 
     private Errno Run(VirtualMachine machine, PvCommand command, uint flags = 0, Profile? profile = null, bool isInterrupted = false) =>
         _runtime.Drive(machine.Protection.RunAsync(_task, command, flags, profile ?? Profile.Strict, isInterrupted));
@@ -31,7 +31,7 @@ public sealed class SecureExecutionTests
     public void Without_an_ultravisor_or_with_flags_every_command_is_refused()
     {
         VirtualMachine without = Make(null);
-        VirtualMachine with = Make(new Ultravisor(hasAiv: true));
+        VirtualMachine with = Make(new Ultravisor(_runtime, hasAiv: true));
         foreach (PvCommand command in Enum.GetValues<PvCommand>())
         {
             Assert.Equal(Errno.EINVAL, Run(without, command));
@@ -44,7 +44,7 @@ public sealed class SecureExecutionTests
     public void Commands_ask_for_a_vm_that_is_as_they_need_it()
     {
         PvCommand[] ofSecure = [PvCommand.Disable, PvCommand.AsyncPrepare, PvCommand.SetSecParms, PvCommand.Unpack, PvCommand.Verify, PvCommand.PrepReset, PvCommand.UnshareAll, PvCommand.Dump];
-        Ultravisor ultravisor = new(hasAiv: true);
+        Ultravisor ultravisor = new(_runtime, hasAiv: true);
         VirtualMachine machine = Make(ultravisor);
         foreach (PvCommand command in ofSecure)
             Assert.Equal(Errno.EINVAL, Run(machine, command));
@@ -64,7 +64,7 @@ public sealed class SecureExecutionTests
     [Fact]
     public void Without_aiv_in_the_ultravisor_the_gisa_goes_and_comes_back()
     {
-        VirtualMachine machine = Make(new Ultravisor(hasAiv: false));
+        VirtualMachine machine = Make(new Ultravisor(_runtime, hasAiv: false));
         Assert.Equal(Errno.Ok, Run(machine, PvCommand.Enable));
         Assert.Equal((true, Vcpus, false, false), StateOf(machine));
         Assert.Equal(0u, machine.Gisa.Designation);
@@ -95,7 +95,7 @@ public sealed class SecureExecutionTests
     [MemberData(nameof(Faults))]
     public void A_failing_start_leaves_nothing(UltravisorCall call, int after, Errno error, bool hasAiv)
     {
-        Ultravisor ultravisor = new(hasAiv);
+        Ultravisor ultravisor = new(_runtime, hasAiv);
         VirtualMachine machine = Make(ultravisor);
         machine.Gisa.Register(_task, 3, out _);
         ultravisor.Inject(call, after, error);
@@ -110,7 +110,7 @@ public sealed class SecureExecutionTests
     [Fact]
     public void A_failing_start_leaves_its_masks_in_linux_612()
     {
-        Ultravisor ultravisor = new(hasAiv: true);
+        Ultravisor ultravisor = new(_runtime, hasAiv: true);
         VirtualMachine machine = Make(ultravisor);
         ultravisor.Inject(UltravisorCall.CreateVm, 0, Errno.ENOMEM);
         Assert.Equal(Errno.ENOMEM, Run(machine, PvCommand.Enable, profile: Profile.Linux612));
@@ -123,7 +123,7 @@ public sealed class SecureExecutionTests
     [Fact]
     public void A_vcpu_that_cannot_be_destroyed_keeps_the_vm_secure()
     {
-        Ultravisor ultravisor = new(hasAiv: false);
+        Ultravisor ultravisor = new(_runtime, hasAiv: false);
         VirtualMachine machine = Make(ultravisor);
         Run(machine, PvCommand.Enable);
         ultravisor.Inject(UltravisorCall.DestroyCpu, 1, Errno.EINVAL);
@@ -138,7 +138,7 @@ public sealed class SecureExecutionTests
     [Fact]
     public void What_is_set_aside_is_destroyed_without_the_lock_and_put_back_by_a_signal()
     {
-        Ultravisor ultravisor = new(hasAiv: true);
+        Ultravisor ultravisor = new(_runtime, hasAiv: true);
         VirtualMachine machine = Make(ultravisor);
         Assert.Equal(Errno.EINVAL, Run(machine, PvCommand.AsyncPerform));
         Run(machine, PvCommand.Enable);
@@ -161,7 +161,7 @@ public sealed class SecureExecutionTests
     [Fact]
     public void A_secure_vm_that_ends_leaves_nothing_in_the_ultravisor()
     {
-        Ultravisor ultravisor = new(hasAiv: true);
+        Ultravisor ultravisor = new(_runtime, hasAiv: true);
         VirtualMachine machine = Make(ultravisor);
         Run(machine, PvCommand.Enable);
         Run(machine, PvCommand.AsyncPrepare);
@@ -178,12 +178,12 @@ public sealed class SecureExecutionTests
     {
         foreach (Profile profile in Profile.All)
         {
-            VirtualMachine machine = Make(new Ultravisor(hasAiv: false));
+            VirtualMachine machine = Make(new Ultravisor(_runtime, hasAiv: false));
             machine.Gisa.Register(_task, 3, out _);
             Run(machine, PvCommand.Enable, profile: profile);
             Assert.Equal(0, machine.Gisa.AlertMask);
             bool forgets = profile.Has(Quirk.SubclassesForgotten);
-            Assert.Equal(forgets ? Errno.ENODEV : Errno.Ok, machine.Gisa.Unregister(_task, 3, forgets));
+            Assert.Equal(forgets ? Errno.ENODEV : Errno.Ok, machine.Gisa.Unregister(_task, 3, profile));
             Run(machine, back, profile: profile);
             machine.Gisa.Register(_task, 3, out _);
             Assert.Equal(forgets ? 2 : 1, machine.Gisa.Counts[3]);

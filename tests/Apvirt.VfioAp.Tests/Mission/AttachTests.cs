@@ -1,6 +1,7 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Host.Guests;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Interception;
 using Apvirt.Kvm.Machines;
@@ -37,9 +38,9 @@ public sealed class AttachTests
         Assert.Equal(references, g.References);
         Assert.Equal(writes, g.SetMasksCount);
         t.AssertGuest([0x04], [0x47]);
-        Assert.Null(t.Host.VfioAp.Matrix.GuestsLock.Owner);
-        Assert.Null(t.Host.VfioAp.Matrix.MdevsLock.Owner);
-        Assert.Null(g.Lock.Owner);
+        Assert.Null(t.Host.VfioAp.Matrix.GuestsLock.Holder);
+        Assert.Null(t.Host.VfioAp.Matrix.MdevsLock.Holder);
+        Assert.Null(g.Lock.Holder);
     }
 
     [Fact]
@@ -194,7 +195,7 @@ public sealed class AttachTests
         Assert.Equal(Errno.Ok, t.Start());
         VirtualMachine g = t.Machine();
         // The hook is held up before it takes any lock of its own, so only pqap_hook_rwsem can make the close wait.
-        SlowHook slow = new(g.PqapHook!);
+        SlowHook slow = new(t.Runtime, g.PqapHook!);
         g.SetPqapHook(t.Task, slow);
         PqapRequest request = new(PqapRegisters.ForAqic(TestMachine.Q("04.0047"), Enable));
         ValueTask<PqapAnswer?> inHook = t.Host.Guests.InterceptAsync(t.Runtime.CreateTask("vcpu"), t.Host.Guests.Find("g")!, request);
@@ -211,9 +212,9 @@ public sealed class AttachTests
         Assert.Null(g.PqapHook);
     }
 
-    private sealed class SlowHook(IPqapHook inner) : IPqapHook
+    private sealed class SlowHook(KernelRuntime runtime, IPqapHook inner) : IPqapHook
     {
-        public Apvirt.Kernel.Waiting.Completion Gate { get; } = new();
+        public Apvirt.Kernel.Waiting.Completion Gate { get; } = new(runtime, "gate");
 
         public async ValueTask<Errno> HandleAsync(KernelTask task, Vcpu vcpu, PqapRequest request)
         {

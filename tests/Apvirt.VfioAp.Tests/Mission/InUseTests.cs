@@ -98,7 +98,7 @@ public sealed class InUseTests
         t.Runtime.Advance(TimeSpan.FromSeconds(1));
         Assert.Null(mask);
         Assert.Null(assign);
-        Assert.Null(t.Host.VfioAp.Matrix.GuestsLock.Owner);
+        Assert.Null(t.Host.VfioAp.Matrix.GuestsLock.Holder);
         t.Runtime.Advance(TimeSpan.FromSeconds(10));
         Assert.Equal(Errno.Ok, mask);
         Assert.Equal(Errno.EADDRNOTAVAIL, assign);

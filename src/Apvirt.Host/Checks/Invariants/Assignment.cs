@@ -17,7 +17,7 @@ internal sealed class ExclusiveAssignment() : Invariant("I01", "no queue is assi
             for (int k = i + 1; k < mdevs.Length; k++)
             {
                 if (mdevs[i].Matrix.Intersects(mdevs[k].Matrix.Apm, mdevs[k].Matrix.Aqm))
-                    context.Report($"{mdevs[i].Name} and {mdevs[k].Name} have a queue in common", finding: null);
+                    context.ReportUnpredicted($"{mdevs[i].Name} and {mdevs[k].Name} have a queue in common");
             }
         }
     }
@@ -33,7 +33,7 @@ internal sealed class ControlDomains() : Invariant("I07", "shadow control domain
         foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs)
         {
             if (!mdev.Shadow.Adm.IsSubsetOf(mdev.Matrix.Adm & mdev.Owner.Info.Adm))
-                context.Report($"{mdev.Name} has a control domain that is not assigned or not the host's", finding: null);
+                context.ReportUnpredicted($"{mdev.Name} has a control domain that is not assigned or not the host's");
         }
     }
 }
@@ -49,7 +49,7 @@ internal sealed class Limits() : Invariant("I08", "no assigned id is above the l
         {
             if (!mdev.Matrix.Apm.IsSubsetOf(ApMask.UpTo(mdev.MaxAdapter))
                 || !(mdev.Matrix.Aqm | mdev.Matrix.Adm).IsSubsetOf(ApMask.UpTo(mdev.MaxDomain)))
-                context.Report($"{mdev.Name} has an id above the limits", finding: null);
+                context.ReportUnpredicted($"{mdev.Name} has an id above the limits");
         }
     }
 }
@@ -66,7 +66,7 @@ internal sealed class AssignedNotReserved() : Invariant("I14", "no assigned queu
         foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs)
         {
             if (mdev.Matrix.Intersects(context.Host.ApBus.AdapterMask, context.Host.ApBus.DomainMask))
-                context.Report($"{mdev.Name} has a queue that is reserved for the host", finding: null);
+                context.ReportUnpredicted($"{mdev.Name} has a queue that is reserved for the host");
         }
     }
 }
@@ -83,7 +83,7 @@ internal sealed class Instances() : Invariant("I39", "available and existing ins
         {
             int exist = mdevs.Count(mdev => mdev.Type.Parent == parent);
             if (parent.AvailableInstances + exist != parent.MaxInstances)
-                context.Report($"{exist} mdevs of {parent.Device.Name} exist and {parent.AvailableInstances} more can be made", finding: null);
+                context.ReportUnpredicted($"{exist} mdevs of {parent.Device.Name} exist and {parent.AvailableInstances} more can be made");
         }
     }
 }
@@ -98,7 +98,7 @@ internal sealed class Deferral() : Invariant("I41", "additions are pending only 
         foreach (MatrixMdev mdev in context.Host.VfioAp.Matrix.Mdevs)
         {
             if (mdev.Additions != default)
-                context.Report($"{mdev.Name} waits for the end of a scan that does not run", finding: null);
+                context.ReportUnpredicted($"{mdev.Name} waits for the end of a scan that does not run");
         }
     }
 }

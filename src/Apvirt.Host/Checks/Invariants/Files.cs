@@ -1,4 +1,3 @@
-using Apvirt.Ap.Profiles;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
 using Apvirt.Vfio.Groups;
@@ -22,7 +21,7 @@ internal sealed class ImmutableKvm() : Invariant("I17", "an open device keeps it
                 continue;
             }
             if (_seen.TryGetValue(device, out VirtualMachine? before) && before != device.Kvm)
-                context.Report($"{device.Name} is open and its VM has changed from {before?.Name ?? "none"} to {device.Kvm?.Name ?? "none"}", Quirk.SecondBindDropsVm);
+                context.Report($"{device.Name} is open and its VM has changed from {before?.Name ?? "none"} to {device.Kvm?.Name ?? "none"}");
             _seen[device] = device.Kvm;
         }
     }
@@ -38,7 +37,7 @@ internal sealed class DriverOpens() : Invariant("I31", "the driver has a device 
         foreach (VfioDevice device in context.Host.VfioDevices.Where(device => context.IsStill(device.IsChanging)))
         {
             if (device.DriverOpens != (device.OpenCount > 0 ? 1 : 0))
-                context.Report($"{device.Name} has {device.OpenCount} open files, and its driver has been asked {device.DriverOpens} times more to open than to close", finding: null);
+                context.ReportUnpredicted($"{device.Name} has {device.OpenCount} open files, and its driver has been asked {device.DriverOpens} times more to open than to close");
         }
     }
 }
@@ -53,7 +52,7 @@ internal sealed class GroupFileKept() : Invariant("M100", "an open device keeps 
         foreach (VfioDevice device in context.Host.VfioDevices.Where(device => context.IsStill(device.IsChanging || device.Group.IsChanging)))
         {
             if (device.OpenCount > 0 && device.Group.DirectOpens == 0 && !device.Group.IsOpen)
-                context.Report($"{device.Name} is open and the file of group {device.Group.Number} is not", Quirk.GroupMayCloseFirst);
+                context.Report($"{device.Name} is open and the file of group {device.Group.Number} is not");
         }
     }
 }
@@ -68,9 +67,9 @@ internal sealed class GroupUse() : Invariant("I32", "the group's file and direct
         foreach (VfioGroup group in context.Host.VfioDevices.Select(device => device.Group).Where(group => context.IsStill(group.IsChanging)))
         {
             if (group.IsOpen && group.DirectOpens > 0)
-                context.Report($"the file of group {group.Number} is open and {group.DirectOpens} devices of it are in direct use", finding: null);
+                context.ReportUnpredicted($"the file of group {group.Number} is open and {group.DirectOpens} devices of it are in direct use");
             if ((group.Container is not null) != (group.ContainerUsers > 0))
-                context.Report($"I33: group {group.Number} has {(group.Container is null ? "no" : "a")} container and {group.ContainerUsers} users of it", finding: null);
+                context.ReportUnpredicted($"I33: group {group.Number} has {(group.Container is null ? "no" : "a")} container and {group.ContainerUsers} users of it");
         }
     }
 }

@@ -1,4 +1,3 @@
-using Apvirt.Ap.Profiles;
 using Apvirt.Kvm.Machines;
 using Apvirt.Vfio.Devices;
 using Apvirt.VfioPci.Pci;
@@ -21,12 +20,12 @@ internal sealed class Designation() : Invariant("I35", "a function's designation
             if (!context.IsStill(function.IsChanging || device?.IsChanging == true))
                 continue;
             if (function.Gisa != 0 && function.Machine?.Options.GisaDesignation != function.Gisa)
-                context.Report($"{function} has designation 0x{function.Gisa:x}, which is not that of VM {function.Machine?.Name ?? "none"}", finding: null);
+                context.ReportUnpredicted($"{function} has designation 0x{function.Gisa:x}, which is not that of VM {function.Machine?.Name ?? "none"}");
             // F07 takes the VM from the open device, which then closes without ending the association.
             if (function.Gisa != 0 && (device is null || device.OpenCount == 0))
-                context.Report($"{function} has a designation and is not open", Quirk.SecondBindDropsVm);
+                context.Report($"{function} has a designation and is not open");
             if (function.Firmware.Gisa != function.Gisa)
-                context.Report($"{function} has designation 0x{function.Gisa:x} and its firmware 0x{function.Firmware.Gisa:x}", Quirk.FunctionLeftBehind);
+                context.Report($"{function} has designation 0x{function.Gisa:x} and its firmware 0x{function.Firmware.Gisa:x}");
         }
     }
 }
@@ -45,9 +44,9 @@ internal sealed class ForwardingUse() : Invariant("I36", "forwarded interrupts h
                 continue;
             ForwardingEntry entry = context.Host.Pci.Interrupts.Entry(function.Forwarded.Bit);
             if (function.Gisa == 0 || entry.Count == 0 || entry.Machine != function.Machine || function.Machine is not { } machine)
-                context.Report($"{function} forwards interrupts with designation 0x{function.Gisa:x} to VM {function.Machine?.Name ?? "none"}, and its entry is {entry}", finding: null);
+                context.ReportUnpredicted($"{function} forwards interrupts with designation 0x{function.Gisa:x} to VM {function.Machine?.Name ?? "none"}, and its entry is {entry}");
             else if (machine.Gisa.Counts[function.Forwarded.Subclass] == 0 || machine.LockedPages < function.Forwarded.Pages)
-                context.Report($"{function} forwards interrupts without a subclass of VM {machine.Name}, or without its pages", machine.Gisa.LeakedBy);
+                context.Report($"{function} forwards interrupts without a subclass of VM {machine.Name}, or without its pages");
         }
     }
 }
@@ -62,7 +61,7 @@ internal sealed class Translations() : Invariant("I38", "translations are regist
         foreach (PciSlot slot in context.Host.Pci.Bus.Slots)
         {
             if (slot.Function.Firmware.Translations is not (0 or 1))
-                context.Report($"{slot.Function} has {slot.Function.Firmware.Translations} tables of translations", finding: null);
+                context.ReportUnpredicted($"{slot.Function} has {slot.Function.Firmware.Translations} tables of translations");
         }
     }
 }
@@ -77,7 +76,7 @@ internal sealed class EnabledForHost() : Invariant("I30", "a failed open leaves 
         foreach (PciSlot slot in context.Host.Pci.Bus.Slots)
         {
             if (slot.IsConfigured && slot.Function.Machine is null && context.IsStill(slot.Function.IsChanging) && !slot.Function.Firmware.IsEnabled)
-                context.Report($"{slot.Function} is left disabled", Quirk.FunctionLeftBehind);
+                context.Report($"{slot.Function} is left disabled");
         }
     }
 }
@@ -92,7 +91,7 @@ internal sealed class VgpuUse() : Invariant("I21", "a vGPU has pinned what it re
         foreach (GvtMdev mdev in context.Host.Pci.Vgpus)
         {
             if (mdev.Vgpu is { } vgpu && vgpu.Device.Pins.Count != vgpu.CachedPages)
-                context.Report($"vGPU {mdev.Name} has {vgpu.Device.Pins.Count} pages pinned and remembers {vgpu.CachedPages}", finding: null);
+                context.ReportUnpredicted($"vGPU {mdev.Name} has {vgpu.Device.Pins.Count} pages pinned and remembers {vgpu.CachedPages}");
         }
     }
 }

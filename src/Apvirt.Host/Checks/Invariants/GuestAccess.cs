@@ -1,5 +1,4 @@
 using Apvirt.Ap.Architecture;
-using Apvirt.Ap.Profiles;
 using Apvirt.Kvm.Crypto;
 using Apvirt.Kvm.Machines;
 using Apvirt.VfioAp.Matrix;
@@ -22,7 +21,7 @@ internal sealed class ExclusiveGuestAccess() : Invariant("I02", "no queue is in 
             {
                 Apcb other = machines[k].Apcb;
                 if (machines[i].Apcb.Apm.Intersects(other.Apm) && machines[i].Apcb.Aqm.Intersects(other.Aqm))
-                    context.Report($"guests {machines[i].Name} and {machines[k].Name} have a queue in common", finding: null);
+                    context.ReportUnpredicted($"guests {machines[i].Name} and {machines[k].Name} have a queue in common");
             }
         }
     }
@@ -46,7 +45,7 @@ internal sealed class NoHostGuestOverlap() : Invariant("I03", "what a guest has 
             {
                 ApMask bound = matrix.Row(apid) is { } row ? row.Bound : ApMask.None;
                 if (!domains.IsSubsetOf(bound))
-                    context.Report($"guest {machine.Name} has queues of adapter {apid:x2} that are not bound to vfio_ap", finding: null);
+                    context.ReportUnpredicted($"guest {machine.Name} has queues of adapter {apid:x2} that are not bound to vfio_ap");
             }
         }
     }
@@ -64,13 +63,13 @@ internal sealed class ShadowBound() : Invariant("I04", "what is plugged is assig
         {
             ref readonly MatrixMasks shadow = ref mdev.Shadow;
             if (!shadow.Apm.IsSubsetOf(mdev.Matrix.Apm & matrix.Info.Apm) || !shadow.Aqm.IsSubsetOf(mdev.Matrix.Aqm & matrix.Info.Aqm))
-                context.Report($"{mdev.Name} would give its guest what is not assigned or not in the host's configuration", finding: null);
+                context.ReportUnpredicted($"{mdev.Name} would give its guest what is not assigned or not in the host's configuration");
             foreach (int apid in shadow.Apm)
             {
                 if (!shadow.Aqm.IsSubsetOf(mdev.LinkedDomains(apid)))
-                    context.Report($"{mdev.Name} would give its guest queues of adapter {apid:x2} that are not linked", finding: null);
+                    context.ReportUnpredicted($"{mdev.Name} would give its guest queues of adapter {apid:x2} that are not linked");
                 else if (matrix.Row(apid) is { } row && !shadow.Aqm.IsSubsetOf(row.Passable))
-                    context.Report($"{mdev.Name} would give its guest queues of adapter {apid:x2} whose reset failed", Quirk.ResetDoesNotFilter);
+                    context.Report($"{mdev.Name} would give its guest queues of adapter {apid:x2} whose reset failed");
             }
         }
     }
@@ -89,7 +88,7 @@ internal sealed class HardwareIsShadow() : Invariant("I05", "an attached guest h
                 continue;
             Apcb expected = new Apcb(mdev.Shadow.Apm, mdev.Shadow.Aqm, mdev.Shadow.Adm).Truncate(machine.Format);
             if (machine.Apcb != expected)
-                context.Report($"guest {machine.Name} does not have the shadow of {mdev.Name}", finding: null);
+                context.ReportUnpredicted($"guest {machine.Name} does not have the shadow of {mdev.Name}");
         }
     }
 }
@@ -104,7 +103,7 @@ internal sealed class UnattachedIsEmpty() : Invariant("I06", "a guest without an
         foreach (VirtualMachine machine in context.Host.Guests.List().Select(g => g.Machine))
         {
             if (machine.Apcb != default && context.Host.VfioAp.Matrix.Mdevs.All(m => m.Kvm != machine))
-                context.Report($"guest {machine.Name} has no mdev and yet has queues", Quirk.OfferedBeforeListed);
+                context.Report($"guest {machine.Name} has no mdev and yet has queues");
         }
     }
 }
@@ -144,9 +143,9 @@ internal sealed class ResetBeforeReuse() : Invariant("I11", "a queue is reset be
     {
         int resets = context.Host.Hardware.CleaningsOf(apqn);
         if (_owners.TryGetValue(apqn, out (VirtualMachine Owner, int Resets) last) && last.Owner != machine && last.Resets == resets)
-            context.Report($"guest {machine.Name} gets queue {apqn}, not reset since guest {last.Owner.Name} had it", finding: null);
+            context.ReportUnpredicted($"guest {machine.Name} gets queue {apqn}, not reset since guest {last.Owner.Name} had it");
         if (context.Host.Hardware.ArmedFor(apqn) is { GisaDesignation: not 0 } control && control.GisaDesignation != machine.Options.GisaDesignation)
-            context.Report($"guest {machine.Name} gets queue {apqn}, which is armed for {OwnerOf(context, control.GisaDesignation)}", Quirk.StaleQueueLink);
+            context.Report($"guest {machine.Name} gets queue {apqn}, which is armed for {OwnerOf(context, control.GisaDesignation)}");
         _owners[apqn] = (machine, resets);
     }
 }
@@ -164,14 +163,14 @@ internal sealed class OneMdevPerMachine() : Invariant("I15", "a VM has at most o
             if (mdev.Kvm is not { } machine)
                 continue;
             if (!seen.Add(machine))
-                context.Report($"VM {machine.Name} is attached to two mdevs", finding: null);
+                context.ReportUnpredicted($"VM {machine.Name} is attached to two mdevs");
             if (machine.PqapHook != mdev)
-                context.Report($"the hook of VM {machine.Name} is not that of {mdev.Name}", finding: null);
+                context.ReportUnpredicted($"the hook of VM {machine.Name} is not that of {mdev.Name}");
         }
         foreach (VirtualMachine machine in context.Host.Guests.List().Select(g => g.Machine))
         {
             if (machine.PqapHook is not null && !seen.Contains(machine))
-                context.Report($"VM {machine.Name} has a hook and no mdev", Quirk.OfferedBeforeListed);
+                context.Report($"VM {machine.Name} has a hook and no mdev");
         }
     }
 }

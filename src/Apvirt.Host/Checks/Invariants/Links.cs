@@ -1,6 +1,5 @@
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Bus;
-using Apvirt.Ap.Profiles;
 using Apvirt.VfioAp.Matrix;
 using Apvirt.VfioAp.Mdev;
 
@@ -20,7 +19,7 @@ internal sealed class LinkIffBoundAndAssigned() : Invariant("I09", "linked means
             {
                 ApMask bound = mdev.Matrix.Apm[apid] && matrix.Row(apid) is { } row ? row.Bound & mdev.Matrix.Aqm : ApMask.None;
                 if (mdev.LinkedDomains(apid) != bound)
-                    context.Report($"the links of {mdev.Name} to adapter {apid:x2} are not the queues that are bound and assigned", finding: null);
+                    context.ReportUnpredicted($"the links of {mdev.Name} to adapter {apid:x2} are not the queues that are bound and assigned");
             }
         }
     }
@@ -52,9 +51,9 @@ internal sealed class BackPointer() : Invariant("I10", "a queue points to the md
                 Apqn apqn = Apqn.Of(apid, apqi);
                 MatrixMdev? back = row[apqi]!.Mdev;
                 if (back is not null && !back.IsLinked(apqn))
-                    context.Report($"queue {apqn} points to {back.Name}, which it is not linked to", Quirk.StaleQueueLink);
+                    context.Report($"queue {apqn} points to {back.Name}, which it is not linked to");
                 else if (back is null && linked[apqi])
-                    context.Report($"queue {apqn} is linked and points nowhere", finding: null);
+                    context.ReportUnpredicted($"queue {apqn} is linked and points nowhere");
             }
         }
     }
@@ -76,9 +75,9 @@ internal sealed class FilterFixpoint() : Invariant("V02", "filtering again chang
                 continue;
             bool isPhantom = !shadow.Apm.IsSubsetOf(expected.Apm) || !shadow.Aqm.IsSubsetOf(expected.Aqm) || !shadow.Adm.IsSubsetOf(expected.Adm);
             if (isPhantom)
-                (context with { Rule = "V03" }).Report($"{mdev.Name} has plugged what filtering would remove", Quirk.ResetDoesNotFilter);
+                (context with { Rule = "V03" }).Report($"{mdev.Name} has plugged what filtering would remove");
             else
-                context.Report($"{mdev.Name} lacks what filtering would plug", Quirk.NoFilterAfterRemoval);
+                context.Report($"{mdev.Name} lacks what filtering would plug");
         }
     }
 
@@ -109,7 +108,7 @@ internal sealed class BindingConverges() : Invariant("V07", "a bound queue has a
         {
             bool isHostOwned = adapters[queue.Apqn.Apid] && domains[queue.Apqn.Apqi];
             if (queue.Driver is ApDriver driver && driver.IsDefault != isHostOwned)
-                context.Report($"queue {queue.Apqn} is bound to {driver.Name} and belongs to {(isHostOwned ? "the host" : "vfio_ap")}", finding: null);
+                context.ReportUnpredicted($"queue {queue.Apqn} is bound to {driver.Name} and belongs to {(isHostOwned ? "the host" : "vfio_ap")}");
         }
     }
 }

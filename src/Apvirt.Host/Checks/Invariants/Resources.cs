@@ -1,5 +1,4 @@
 using Apvirt.Ap.Architecture;
-using Apvirt.Ap.Profiles;
 using Apvirt.Host.Guests;
 using Apvirt.Kvm.Interrupts;
 using Apvirt.Kvm.Machines;
@@ -21,7 +20,7 @@ internal sealed class ReferenceAccounting() : Invariant("I18", "references to a 
         {
             int expected = VmReference.Of(context.Host, guest).Sum(reference => reference.Count);
             if (guest.Machine.References != expected)
-                context.Report($"VM {guest.Name} has {guest.Machine.References} references, expected {expected}", Quirk.SecondBindDropsVm);
+                context.Report($"VM {guest.Name} has {guest.Machine.References} references, expected {expected}");
         }
     }
 }
@@ -54,12 +53,8 @@ internal sealed class PinnedNib() : Invariant("I20", "the notification byte of a
         {
             if (!context.Host.Hardware.IsArmedByDriver(queue.Apqn))
                 continue;
-            bool isPinned = queue.Interrupt.Nib != 0 && queue.Mdev?.Vfio.Pins.IsPinned(queue.Interrupt.Nib) == true;
-            // Of a queue that its mdev has forgotten nobody disarms the interrupt before the pages go, also when it is another's.
-            bool isForgotten = queue.Mdev is { } mdev
-                && (!mdev.IsLinked(queue.Apqn) || (mdev.Kvm is { } machine && context.Host.Hardware.ArmedFor(queue.Apqn)?.GisaDesignation != machine.Options.GisaDesignation));
-            if (!isPinned)
-                context.Report($"queue {queue.Apqn} is armed and its notification byte is not pinned", isForgotten ? Quirk.StaleQueueLink : Quirk.GivesUpWhileArmed);
+            if (queue.Interrupt.Nib == 0 || queue.Mdev?.Vfio.Pins.IsPinned(queue.Interrupt.Nib) != true)
+                context.Report($"queue {queue.Apqn} is armed and its notification byte is not pinned");
         }
     }
 }
@@ -83,14 +78,8 @@ internal sealed class PinBalance() : Invariant("I21", "pins are those of armed q
         foreach (MatrixMdev mdev in matrix.Mdevs.Where(m => m.IsOffered))
         {
             int pins = mdev.Vfio.Pins.Count;
-            if (pins == expected.GetValueOrDefault(mdev))
-                continue;
-            string summary = $"{mdev.Name} has {pins} pages pinned, expected {expected.GetValueOrDefault(mdev)}";
-            // What a queue ties up outlives the page: after a close whose reset was to free it, or with another mdev that has the queue since.
-            if (pins < expected.GetValueOrDefault(mdev))
-                context.Report(summary, mdev.Vfio.OpenCount == 0 ? Quirk.UnexpectedCodeEndsReset : Quirk.StaleQueueLink);
-            else
-                context.Report(summary, mdev.Vfio.Pins.LeakedBy);
+            if (pins != expected.GetValueOrDefault(mdev))
+                context.Report($"{mdev.Name} has {pins} pages pinned, expected {expected.GetValueOrDefault(mdev)}");
         }
     }
 }
@@ -123,15 +112,11 @@ internal sealed class IscReferences() : Invariant("I22", "ISC references are tho
             for (int isc = 0; isc < Gisa.SubclassCount; isc++)
             {
                 int wanted = expected.GetValueOrDefault((machine, isc));
-                string summary = $"VM {machine.Name} has {counts[isc]} references to ISC {isc}, expected {wanted}";
-                // As for pins: what a queue ties up of one VM outlives it, and another has the queue since.
-                if (counts[isc] < wanted)
-                    context.Report(summary, Quirk.StaleQueueLink);
-                else if (counts[isc] > wanted)
-                    context.Report(summary, machine.Gisa.LeakedBy);
+                if (counts[isc] != wanted)
+                    context.Report($"VM {machine.Name} has {counts[isc]} references to ISC {isc}, expected {wanted}");
                 // Without a GISA nothing alerts.
                 if ((counts[isc] > 0 && machine.Gisa.Exists) != ((machine.Gisa.AlertMask & (0x80 >> isc)) != 0))
-                    context.Report($"the alert mask of VM {machine.Name} is wrong for ISC {isc}", machine.Gisa.LeakedBy);
+                    context.Report($"the alert mask of VM {machine.Name} is wrong for ISC {isc}");
             }
         }
     }
@@ -147,7 +132,7 @@ internal sealed class InterruptsDelivered() : Invariant("V08", "a pending interr
         foreach (GuestProcess guest in context.Host.Guests.List())
         {
             if (guest.Machine.Gisa.Undelivered != 0 && !guest.Machine.Gisa.IsDelivering)
-                context.Report($"a vCPU of VM {guest.Name} waits for an interrupt that is pending: IPM {guest.Machine.Gisa.Pending:x2}, IAM {guest.Machine.Gisa.Alerting:x2}", Quirk.SubclassesForgotten);
+                context.Report($"a vCPU of VM {guest.Name} waits for an interrupt that is pending: IPM {guest.Machine.Gisa.Pending:x2}, IAM {guest.Machine.Gisa.Alerting:x2}");
         }
     }
 }
@@ -167,7 +152,7 @@ internal sealed class AivIffGisa() : Invariant("I43", "ECA.AIV of every vCPU if 
             foreach (Vcpu vcpu in guest.Machine.Vcpus)
             {
                 if (vcpu.IsAivActive != guest.Machine.Gisa.Exists && guest.Machine.Gisa.IsPossible)
-                    context.Report($"vCPU {vcpu.Index} of VM {guest.Name} has AIV {(vcpu.IsAivActive ? "on" : "off")}, and the VM has {(guest.Machine.Gisa.Exists ? "a" : "no")} GISA", finding: null);
+                    context.ReportUnpredicted($"vCPU {vcpu.Index} of VM {guest.Name} has AIV {(vcpu.IsAivActive ? "on" : "off")}, and the VM has {(guest.Machine.Gisa.Exists ? "a" : "no")} GISA");
             }
         }
     }
