@@ -7,11 +7,12 @@ namespace Apvirt.Explore.Engine;
 /// executions that differ only in the order of steps which do not conflict are the same trace, and one of them is enough.
 /// </summary>
 /// <remarks>
-/// Points lie before acquisitions and waits. A release is none, unless somebody tries the lock: it only enables. What makes
-/// locks different from memory is that an acquisition races with the acquisition before it, not with the release in between,
-/// and that a task which waits for ever races with the acquisition of what it waits for, all readers together if it is to
-/// write; without the latter, deadlocked traces would be lost. Memory that a step touches belongs to it, so that what a step
-/// conflicts with may depend on where it is done; its races are therefore looked at when the whole execution is known.
+/// Source sets and sleep sets after Abdulla, Aronis, Jonsson and Sagonas ("Optimal dynamic partial order reduction", POPL 2014);
+/// ARCHITECTURE.md has the argument for completeness and each deviation from theirs. What makes locks different from memory is
+/// that an acquisition races with the acquisition before it, not with the release in between, and that a task which waits for
+/// ever races with all that keeps it out; without the latter, deadlocked traces would be lost. What a step does beside its point
+/// belongs to it, so that what it conflicts with may depend on where it is done; its races are therefore looked at when the whole
+/// execution is known.
 /// </remarks>
 public sealed class Explorer : IExecution, IRaces
 {

@@ -8,12 +8,12 @@ namespace Apvirt.Kernel.Runtime;
 
 /// <summary>
 /// The runtime of exploration: one thread, and whoever explores decides which task does its next step. A task stands still
-/// before each acquisition. Time moves only when nobody can step (reference/runtime.md).
+/// before each acquisition, wait and sleep, and goes on only when what it stands before can be done.
 /// </summary>
 /// <remarks>
-/// Until <see cref="Begin"/> there are no points: what is prepared runs in the order in which it is started. An access to a
-/// guarded field is no point of its own, but the listener is told of it, so that steps which meet in a field are tried in
-/// either order also where a lock is missing. With a <see cref="Carrier"/> releases and accesses are points as well.
+/// Until <see cref="Begin"/> there are no points: what is prepared runs in the order in which it is started. An access to what is
+/// shared is no point of its own, but the listener is told of it, so that steps which meet are tried in either order. With a
+/// <see cref="Carrier"/> there are points before accesses, spin sections and releases as well, where they are wanted.
 /// </remarks>
 public sealed class ExplorationRuntime : KernelRuntime
 {

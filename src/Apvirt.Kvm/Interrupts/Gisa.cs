@@ -1,9 +1,10 @@
-using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
 using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
+using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kernel.Work;
 
@@ -26,7 +27,7 @@ public sealed partial class Gisa
     // L27, a leaf. Guards _counts, _alertMask, _exists and all of Delivery.
     internal KernelSpinLock RefLock { get; }
 
-    private Guarded<ImmutableArray<int>> _counts = new([.. new int[SubclassCount]]);
+    private Guarded<SubclassCounts> _counts;
     private Guarded<byte> _alertMask;
     private Guarded<bool> _exists;
     private readonly KernelRuntime _runtime;
@@ -62,7 +63,14 @@ public sealed partial class Gisa
     public byte AlertMask => _alertMask.Glance(_runtime, this, KvmGuards.Subclasses);
 
     /// <summary>The reference counts now, one for each subclass; for observers.</summary>
-    public IReadOnlyList<int> Counts => _counts.Glance(_runtime, this, KvmGuards.Subclasses);
+    public IReadOnlyList<int> Counts
+    {
+        get
+        {
+            SubclassCounts counts = _counts.Glance(_runtime, this, KvmGuards.Subclasses);
+            return [.. counts[..]];
+        }
+    }
 
     /// <inheritdoc/>
     public override string ToString() => _name;
@@ -92,9 +100,8 @@ public sealed partial class Gisa
             return Errno.ENODEV;
         if (subclass is < 0 or >= SubclassCount)
             return Errno.ERANGE;
-        ref ImmutableArray<int> counts = ref _counts.Change(task, this, KvmGuards.Subclasses);
-        counts = counts.SetItem(subclass, counts[subclass] + 1);
-        if (counts[subclass] == 1)
+        ref SubclassCounts counts = ref _counts.Change(task, this, KvmGuards.Subclasses);
+        if (++counts[subclass] == 1)
         {
             _alertMask.Change(task, this, KvmGuards.Subclasses) |= (byte)(0x80 >> subclass);
             SetAlerting(task);
@@ -115,11 +122,10 @@ public sealed partial class Gisa
             return Errno.ENODEV;
         if (subclass is < 0 or >= SubclassCount)
             return Errno.ERANGE;
-        ref ImmutableArray<int> counts = ref _counts.Change(task, this, KvmGuards.Subclasses);
+        ref SubclassCounts counts = ref _counts.Change(task, this, KvmGuards.Subclasses);
         if (counts[subclass] == 0)
             return Errno.EINVAL;
-        counts = counts.SetItem(subclass, counts[subclass] - 1);
-        if (counts[subclass] == 0)
+        if (--counts[subclass] == 0)
         {
             _alertMask.Change(task, this, KvmGuards.Subclasses) &= (byte)~(0x80 >> subclass);
             SetAlerting(task);
@@ -141,7 +147,7 @@ public sealed partial class Gisa
     {
         using KernelSpinLock.Section section = RefLock.Lock(task);
         _exists.Write(task, this, KvmGuards.Subclasses, true);
-        ImmutableArray<int> counts = _counts.Read(task, this, KvmGuards.Subclasses);
+        SubclassCounts counts = _counts.Read(task, this, KvmGuards.Subclasses);
         byte mask = 0;
         for (int subclass = 0; subclass < SubclassCount; subclass++)
             mask |= (byte)(counts[subclass] > 0 ? 0x80 >> subclass : 0);
@@ -153,4 +159,12 @@ public sealed partial class Gisa
 
     /// <summary>The VM ends.</summary>
     internal void End() => _timer.Cancel();
+
+    // By subclass, in place, so that counting allocates nothing.
+    [InlineArray(SubclassCount)]
+    [OwnedBy("It is a value; the field that has it is guarded.")]
+    private struct SubclassCounts
+    {
+        private int _first;
+    }
 }
