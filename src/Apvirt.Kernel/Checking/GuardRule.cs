@@ -94,7 +94,7 @@ public sealed class GuardRule<TOwner> : GuardRule
     public void CheckRead(KernelTask task, TOwner owner, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         task.Acts();
-        if (task.HasPoints)
+        if (task.Runtime.IsTold)
             task.Runtime.Accessed(owner!, this, part: null, AccessKind.Read);
         if (task.Checks is null)
             return;
@@ -122,7 +122,7 @@ public sealed class GuardRule<TOwner> : GuardRule
     public void CheckWrite(KernelTask task, TOwner owner, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         task.Acts();
-        if (task.HasPoints)
+        if (task.Runtime.IsTold)
             task.Runtime.Accessed(owner!, this, part: null, AccessKind.Write);
         if (task.Checks is null)
             return;

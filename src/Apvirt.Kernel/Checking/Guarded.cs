@@ -30,7 +30,7 @@ public struct Guarded<T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly ref readonly T Glance(KernelRuntime runtime, object owner, GuardRule rule)
     {
-        if (runtime.HasPoints)
+        if (runtime.IsTold)
             runtime.Accessed(owner, rule, part: null, AccessKind.Glance);
         return ref _value;
     }

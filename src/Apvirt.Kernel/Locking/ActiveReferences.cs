@@ -31,7 +31,7 @@ public sealed class ActiveReferences : KernelLock
     /// <param name="runtime">The runtime of the owner; null while nobody else can reach it.</param>
     public bool IsDeleted(KernelRuntime? runtime)
     {
-        if (runtime is { HasPoints: true })
+        if (runtime is { IsTold: true })
             runtime.Acted(this, PointKind.Look);
         return Volatile.Read(ref _count) < 0;
     }

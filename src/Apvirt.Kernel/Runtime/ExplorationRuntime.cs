@@ -44,7 +44,7 @@ public sealed class ExplorationRuntime : KernelRuntime
     private int _contended;
 
     /// <summary>Makes a runtime.</summary>
-    public ExplorationRuntime() : base(hasPoints: true, isSerial: true) => _time = new SimulationTime(() => _stepping?.LocalTime ?? 0);
+    public ExplorationRuntime() : base(hasPoints: true, isSerial: true, isTold: true) => _time = new SimulationTime(() => _stepping?.LocalTime ?? 0);
 
     /// <summary>Carries tasks that stand still in the middle of their code; null to have them stand where they await only.</summary>
     public IStepCarrier? Carrier { get; init; }

@@ -16,10 +16,12 @@ public abstract class KernelRuntime
     private int _lastTaskId;
 
     /// <summary>Makes a runtime.</summary>
-    /// <param name="hasPoints">Whether it wants points, and is told of every access.</param>
+    /// <param name="hasPoints">Whether it wants points.</param>
     /// <param name="isSerial">Whether all tasks share one thread.</param>
-    private protected KernelRuntime(bool hasPoints, bool isSerial)
+    /// <param name="isTold">Whether it is told of every access to what is shared.</param>
+    private protected KernelRuntime(bool hasPoints, bool isSerial, bool isTold = false)
     {
+        IsTold = isTold;
         HasPoints = hasPoints;
         IsSerial = isSerial;
     }
@@ -39,8 +41,11 @@ public abstract class KernelRuntime
     /// <summary>Whether all tasks share one thread.</summary>
     public bool IsSerial { get; }
 
-    /// <summary>Whether the runtime wants a scheduling point before each acquisition, and is told of every access to what is shared.</summary>
+    /// <summary>Whether the runtime wants a scheduling point before each acquisition.</summary>
     public bool HasPoints { get; }
+
+    /// <summary>Whether the runtime is told of every access to what is shared; one that is has points too.</summary>
+    public bool IsTold { get; }
 
     /// <summary>Makes an identity for a caller that drives its own operations, such as a vCPU or a prompt.</summary>
     /// <param name="name">What the task is, for reports.</param>
@@ -92,14 +97,14 @@ public abstract class KernelRuntime
     {
     }
 
-    /// <summary>A synchronisation object is used within a step; only runtimes with <see cref="HasPoints"/> are told.</summary>
+    /// <summary>A synchronisation object is used within a step; only runtimes with <see cref="IsTold"/> are told.</summary>
     /// <param name="target">The object.</param>
     /// <param name="kind">What is done to it.</param>
     internal virtual void Acted(object target, PointKind kind)
     {
     }
 
-    /// <summary>Somebody is about to access a field that is shared; only runtimes with <see cref="HasPoints"/> are told.</summary>
+    /// <summary>Somebody is about to access a field that is shared; only runtimes with <see cref="IsTold"/> are told.</summary>
     /// <param name="owner">The object that has the field; its name is the same in every execution.</param>
     /// <param name="rule">What is stated of the field.</param>
     /// <param name="part">The part of the field, where others need not meet who access other parts; null for the whole.</param>

@@ -21,7 +21,7 @@ public struct RefCount
     /// <returns>Whether there is one more.</returns>
     public bool TryGet(KernelRuntime runtime, object owner, SharedField field)
     {
-        if (runtime.HasPoints)
+        if (runtime.IsTold)
             runtime.Accessed(owner, field, part: null, AccessKind.Add);
         while (true)
         {
@@ -40,7 +40,7 @@ public struct RefCount
     /// <returns>How many are left: 0 for whoever gave the last one, who ends the object; below 0 if there was none to give back.</returns>
     public int Put(KernelRuntime runtime, object owner, SharedField field)
     {
-        if (!runtime.HasPoints)
+        if (!runtime.IsTold)
             return Interlocked.Decrement(ref _count);
         runtime.Accessed(owner, field, part: null, AccessKind.Take);
         int left = Interlocked.Decrement(ref _count);
@@ -56,7 +56,7 @@ public struct RefCount
     /// <param name="field">What the count is.</param>
     public readonly int Read(KernelRuntime runtime, object owner, SharedField field)
     {
-        if (runtime.HasPoints)
+        if (runtime.IsTold)
             runtime.Accessed(owner, field, part: null, AccessKind.Read);
         int count = _count;
         Volatile.ReadBarrier();

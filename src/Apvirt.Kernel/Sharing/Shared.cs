@@ -25,7 +25,7 @@ public struct Shared<T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly T Read(KernelRuntime runtime, object owner, SharedField field)
     {
-        if (runtime.HasPoints)
+        if (runtime.IsTold)
             runtime.Accessed(owner, field, part: null, AccessKind.Read);
         T value = _value;
         Volatile.ReadBarrier();
@@ -40,7 +40,7 @@ public struct Shared<T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Write(KernelRuntime runtime, object owner, SharedField field, T value)
     {
-        if (runtime.HasPoints)
+        if (runtime.IsTold)
             runtime.Accessed(owner, field, part: null, AccessKind.Write);
         Volatile.WriteBarrier();
         _value = value;
@@ -53,7 +53,7 @@ public struct Shared<T>
     /// <param name="value">The value.</param>
     public T Exchange(KernelRuntime runtime, object owner, SharedField field, T value)
     {
-        if (runtime.HasPoints)
+        if (runtime.IsTold)
             runtime.Accessed(owner, field, part: null, AccessKind.Write);
         return Interlocked.Exchange(ref _value, value);
     }
@@ -67,7 +67,7 @@ public struct Shared<T>
     /// <returns>Whether it was written.</returns>
     public bool TryChange(KernelRuntime runtime, object owner, SharedField field, T from, T to)
     {
-        if (runtime.HasPoints)
+        if (runtime.IsTold)
             runtime.Accessed(owner, field, part: null, AccessKind.Write);
         return EqualityComparer<T>.Default.Equals(Interlocked.CompareExchange(ref _value, to, from), from);
     }
@@ -82,7 +82,7 @@ public struct Shared<T>
     /// <returns>The new value.</returns>
     public T Update<TWith>(KernelRuntime runtime, object owner, SharedField field, TWith with, Func<T, TWith, T> change)
     {
-        if (runtime.HasPoints)
+        if (runtime.IsTold)
             runtime.Accessed(owner, field, part: null, AccessKind.Write);
         while (true)
         {

@@ -99,7 +99,7 @@ public sealed class SharedList<T>(object owner, SharedField field)
 
     private void Announce(KernelRuntime runtime, AccessKind kind)
     {
-        if (runtime.HasPoints)
+        if (runtime.IsTold)
             runtime.Accessed(owner, field, part: null, kind);
     }
 }

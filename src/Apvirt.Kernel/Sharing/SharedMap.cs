@@ -24,7 +24,7 @@ public sealed class SharedMap<TKey, TValue>(object owner, SharedField field)
     /// <param name="value">What has it.</param>
     public bool TryGet(KernelRuntime? runtime, TKey key, [MaybeNullWhen(false)] out TValue value)
     {
-        if (runtime is { HasPoints: true })
+        if (runtime is { IsTold: true })
             runtime.Accessed(owner, field, $"{key}", AccessKind.Read);
         lock (_gate)
             return _entries.TryGetValue(key, out value);
@@ -36,7 +36,7 @@ public sealed class SharedMap<TKey, TValue>(object owner, SharedField field)
     /// <param name="value">What has it.</param>
     public bool TryGet(KernelRuntime? runtime, ReadOnlySpan<char> name, [MaybeNullWhen(false)] out TValue value)
     {
-        if (runtime is { HasPoints: true })
+        if (runtime is { IsTold: true })
             runtime.Accessed(owner, field, name.ToString(), AccessKind.Read);
         lock (_gate)
             return _entries.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(name, out value);
@@ -96,7 +96,7 @@ public sealed class SharedMap<TKey, TValue>(object owner, SharedField field)
     /// <param name="runtime">The runtime of the owner; null while nobody else can reach it.</param>
     public TValue[] Values(KernelRuntime? runtime)
     {
-        if (runtime is { HasPoints: true })
+        if (runtime is { IsTold: true })
             runtime.Accessed(owner, field, part: null, AccessKind.Read);
         lock (_gate)
             return [.. _entries.Values];
@@ -106,7 +106,7 @@ public sealed class SharedMap<TKey, TValue>(object owner, SharedField field)
     /// <param name="runtime">The runtime of the owner; null while nobody else can reach it.</param>
     public KeyValuePair<TKey, TValue>[] ToArray(KernelRuntime? runtime)
     {
-        if (runtime is { HasPoints: true })
+        if (runtime is { IsTold: true })
             runtime.Accessed(owner, field, part: null, AccessKind.Read);
         lock (_gate)
             return [.. _entries];
@@ -115,7 +115,7 @@ public sealed class SharedMap<TKey, TValue>(object owner, SharedField field)
     // One after the other: nobody comes between the two.
     private void AnnounceChange(KernelRuntime? runtime, TKey key)
     {
-        if (runtime is not { HasPoints: true })
+        if (runtime is not { IsTold: true })
             return;
         runtime.Accessed(owner, field, $"{key}", AccessKind.Write);
         runtime.AccessedToo(owner, field, part: null, AccessKind.Write);

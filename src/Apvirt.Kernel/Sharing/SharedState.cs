@@ -23,7 +23,7 @@ public sealed class SharedState<T>(object owner, SharedField field, T value)
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Section Enter(KernelRuntime? runtime, AccessKind kind)
     {
-        if (runtime is { HasPoints: true })
+        if (runtime is { IsTold: true })
             runtime.Accessed(owner, field, part: null, kind);
         return Take(runtime);
     }
@@ -37,7 +37,7 @@ public sealed class SharedState<T>(object owner, SharedField field, T value)
     public Section Enter<TPart>(KernelRuntime? runtime, TPart part, AccessKind kind)
         where TPart : notnull
     {
-        if (runtime is { HasPoints: true })
+        if (runtime is { IsTold: true })
         {
             runtime.Accessed(owner, field, part.ToString(), kind);
             runtime.AccessedToo(owner, field, part: null, AccessKind.Read);
@@ -51,7 +51,7 @@ public sealed class SharedState<T>(object owner, SharedField field, T value)
     {
         Lock? gate = runtime is { IsSerial: true } ? null : _gate;
         gate?.Enter();
-        KernelRuntime? explored = runtime is { HasPoints: true } ? runtime : null;
+        KernelRuntime? explored = runtime is { IsTold: true } ? runtime : null;
         explored?.EntersSection();
         return new Section(this, gate, explored);
     }

@@ -22,7 +22,7 @@ public sealed class SharedTable<T>(object owner, SharedField field, int size)
     /// <param name="number">The number, within the table.</param>
     public T? Read(KernelRuntime runtime, int number)
     {
-        if (runtime.HasPoints)
+        if (runtime.IsTold)
             runtime.Accessed(owner, field, PartOf(number), AccessKind.Read);
         return Volatile.Read(ref _slots[number]);
     }
@@ -33,7 +33,7 @@ public sealed class SharedTable<T>(object owner, SharedField field, int size)
     /// <param name="value">What gets it; null takes the number back.</param>
     public void Write(KernelRuntime runtime, int number, T? value)
     {
-        if (runtime.HasPoints)
+        if (runtime.IsTold)
         {
             // One after the other: nobody comes between the two.
             runtime.Accessed(owner, field, PartOf(number), AccessKind.Write);
@@ -46,7 +46,7 @@ public sealed class SharedTable<T>(object owner, SharedField field, int size)
     /// <param name="runtime">The runtime of the owner.</param>
     public IEnumerable<T> Walk(KernelRuntime runtime)
     {
-        if (runtime.HasPoints)
+        if (runtime.IsTold)
             runtime.Accessed(owner, field, part: null, AccessKind.Read);
         for (int i = 0; i < _slots.Length; i++)
         {

@@ -28,7 +28,7 @@ public sealed partial class KernelTask
         HasPoints = runtime.HasPoints;
         Serial = runtime.IsSerial;
         Checks = runtime.Checks;
-        IsWatched = HasPoints || Checks is not null;
+        IsWatched = runtime.IsTold || Checks is not null;
         Waiter = new TaskWaiter(this);
     }
 

@@ -178,7 +178,7 @@ public sealed class Completion : IPointTarget
 
     private void Announce(PointKind kind)
     {
-        if (_runtime.HasPoints)
+        if (_runtime.IsTold)
             _runtime.Acted(this, kind);
     }
 }

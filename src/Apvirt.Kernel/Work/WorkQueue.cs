@@ -121,7 +121,7 @@ public sealed class WorkQueue
     // What is queued and under way is guarded by no lock with a point before it.
     private void Touches()
     {
-        if (_runtime.HasPoints)
+        if (_runtime.IsTold)
             _runtime.Accessed(_worker.Name, Items, part: null, AccessKind.Write);
     }
 
