@@ -1,6 +1,7 @@
 using Apvirt.Explore.Engine;
 using Apvirt.Explore.Programs;
 using Apvirt.Explore.Scenarios;
+using Apvirt.Explore.Searches;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
@@ -31,13 +32,13 @@ public class ExploreBenchmarks
     }
 
     [Benchmark(Description = "S2-fixed, one execution, reduced", OperationsPerInvoke = FixedTraces)]
-    public long FixedReduced() => new Explorer(_fixed).Run().Executions;
+    public long FixedReduced() => Search.Run(_fixed).Executions;
 
     [Benchmark(Description = "S2-fixed, one execution, naive", OperationsPerInvoke = FixedInterleavings)]
-    public long FixedNaive() => new Explorer(_fixed, new ExploreOptions { Strategy = Strategy.Naive }).Run().Executions;
+    public long FixedNaive() => Search.Run(_fixed, new ExploreOptions { Strategy = Strategy.Naive }).Executions;
 
     [Benchmark(Description = "S3-6 exhausted")]
-    public long Six() => new Explorer(_six).Run().Executions;
+    public long Six() => Search.Run(_six).Executions;
 
     [Benchmark(Description = "S3-6 exhausted, hashed, not audited")]
     public long SixHashed() => Hashed(_six, audits: false).States;
@@ -52,7 +53,7 @@ public class ExploreBenchmarks
     public long FixedAudited() => Hashed(_fixed, audits: true).States;
 
     [Benchmark(Description = "S2-fixed on the kernel's locks, one execution", OperationsPerInvoke = FixedTraces)]
-    public long FixedOnKernelLocks() => new Explorer(_onKernelLocks).Run().Executions;
+    public long FixedOnKernelLocks() => Search.Run(_onKernelLocks).Executions;
 
     [Benchmark(Description = "mask store against assignment on the driver, one execution of a long search", OperationsPerInvoke = Drawn)]
     public long DriverDrawn() =>

@@ -1,4 +1,5 @@
 using Apvirt.Explore.Engine;
+using Apvirt.Explore.Searches;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
@@ -119,10 +120,10 @@ public static class DesignSearch
         // One model, one thread.
         ExploreResult result = new Search((options ?? new ExploreOptions()) with { Jobs = 1 }, () => new SearchWorker(program, _ =>
         {
-            if (program.Unfinished is not 0 and var unfinished)
+            if (program.Unfinished != 0)
             {
                 Count(Deadlock);
-                circles.AddRange(WaitCycles.Find([.. program.Runtime.Tasks.Where(task => (unfinished >> task.Index & 1) != 0)]));
+                circles.AddRange(program.Stuck.Circles);
             }
             else
             {

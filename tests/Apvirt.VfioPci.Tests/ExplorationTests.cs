@@ -1,5 +1,6 @@
 using Apvirt.Ap.Profiles;
 using Apvirt.Explore.Engine;
+using Apvirt.Explore.Searches;
 using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Runtime;
@@ -27,16 +28,13 @@ public sealed class ExplorationTests
             for (int i = 0; i < callers.Length; i++)
                 runtime.Spawn($"caller {i}", callers[i]);
         });
-        ExploreResult result = new Explorer(program)
+        ExploreResult result = Search.Run(program, completed: _ =>
         {
-            Completed = _ =>
-            {
-                string found = program.Unfinished != 0 ? "deadlock" : look();
-                if (found.Length > 0)
-                    wrong.Add(found);
-                return true;
-            },
-        }.Run();
+            string found = program.Unfinished != 0 ? "deadlock" : look();
+            if (found.Length > 0)
+                wrong.Add(found);
+            return true;
+        });
         Assert.Equal(Verdict.Exhausted, result.Verdict);
         return (result, [.. wrong], checks.Violations.ToArray());
 

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Apvirt.Explore.Engine;
 using Apvirt.Explore.Programs;
+using Apvirt.Explore.Searches;
 
 namespace Apvirt.Bench.Peers;
 

@@ -1,6 +1,6 @@
 namespace Apvirt.Explore.Engine;
 
-/// <summary>A complete execution.</summary>
+/// <summary>An execution.</summary>
 public interface IExecution
 {
     /// <summary>Number of its steps.</summary>
@@ -13,8 +13,4 @@ public interface IExecution
     /// <summary>A step.</summary>
     /// <param name="depth">Number of the step, from 0.</param>
     Step StepAt(int depth);
-
-    /// <summary>The memory that a step has read and written.</summary>
-    /// <param name="depth">Number of the step, from 0.</param>
-    IReadOnlyList<Step> AccessedAt(int depth);
 }

@@ -4,6 +4,7 @@ using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Validation;
 using Apvirt.Kernel.Waiting;
 
 namespace Apvirt.Explore.Engine;
@@ -120,6 +121,9 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
             return hash.Value;
         }
     }
+
+    /// <summary>The tasks that have not ended, and what they wait for.</summary>
+    public StuckTasks Stuck => new([.. Runtime.Tasks.Where(task => !task.HasEnded).Select(task => new StuckTask(task.Task, task.Target))]);
 
     /// <summary>How many steps others than a task have done in this execution.</summary>
     /// <param name="task">The task.</param>
@@ -270,10 +274,6 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
         _needs.Woken(task.Index);
         // Being woken is an acquisition of what the waker has released, so that what follows from waking is known.
         _next[task.Index] = new Step(StepKind.Lock, task.Index);
-    }
-
-    void IStepListener.TimePassed()
-    {
     }
 
     /// <summary>Class of the lock that a step names; null if it names none.</summary>

@@ -30,14 +30,13 @@ internal sealed class PointNeeds(int tasksMax)
     }
 
     private readonly HashSet<string> _names = new(StringComparer.Ordinal);
-    private readonly int[] _known = new int[tasksMax * tasksMax];
-    private readonly Dictionary<object, (int[] Exclusive, int[] Shared)> _released = new(ReferenceEqualityComparer.Instance);
+    private readonly Ordering _ordering = new(tasksMax);
     private readonly Dictionary<int, Field> _fields = [];
 
     // Objects by number that met in any execution: accesses to them are things that others come before or after.
     private readonly HashSet<int> _contended = [];
-    private int _task = -1;
     private string? _section;
+    private bool _isFirstOfSection;
     private bool _isAfterRelease;
     private int _accesses;
 
@@ -45,48 +44,26 @@ internal sealed class PointNeeds(int tasksMax)
 
     internal void Restart()
     {
-        Array.Clear(_known);
-        for (int task = 0; task < tasksMax; task++)
-            Known(task)[task] = 1;
-        _released.Clear();
+        _ordering.Restart();
         _fields.Clear();
-        _task = -1;
         _section = null;
     }
 
     internal void Steps(SteppedTask task)
     {
-        _task = task.Index;
+        _ordering.Steps(task);
         _isAfterRelease = false;
         // What does not merely acquire is itself something that others come before or after.
         _accesses = task.IsWoken || task.Amid is not null || task.Kind is PointKind.Lock or PointKind.LockShared or PointKind.LockRecursive or PointKind.Begin or PointKind.Sleep ? 0 : 1;
-        if (task.IsWoken || task.Target is not { } target || !_released.TryGetValue(target, out (int[] Exclusive, int[] Shared) known))
-            return;
-        if (task.Kind is PointKind.Unlock or PointKind.Ask)
-            return;
-        Join(Known(_task), known.Exclusive);
-        if (task.Kind is not (PointKind.LockShared or PointKind.LockRecursive or PointKind.TryShared or PointKind.Enter))
-            Join(Known(_task), known.Shared);
     }
 
     internal void Released(object target, bool isShared)
     {
-        if (_task < 0)
-            return;
+        _ordering.Released(target, isShared);
         _isAfterRelease = true;
-        if (!_released.TryGetValue(target, out (int[] Exclusive, int[] Shared) known))
-            _released.Add(target, known = (new int[tasksMax], new int[tasksMax]));
-        Join(isShared ? known.Shared : known.Exclusive, Known(_task));
-        Known(_task)[_task]++;
     }
 
-    internal void Woken(int task)
-    {
-        if (_task < 0)
-            return;
-        Join(Known(task), Known(_task));
-        Known(_task)[_task]++;
-    }
+    internal void Woken(int task) => _ordering.Woken(task);
 
     internal void Passed(string spinLock, bool isReleased)
     {
@@ -96,11 +73,9 @@ internal sealed class PointNeeds(int tasksMax)
             _isFirstOfSection = true;
     }
 
-    private bool _isFirstOfSection;
-
     internal void Accessed(int number, string field, AccessKind kind)
     {
-        if (_task < 0)
+        if (_ordering.Task < 0)
             return;
         string name = _section ?? field;
         // All of a section is one access, before which the point lies.
@@ -116,7 +91,7 @@ internal sealed class PointNeeds(int tasksMax)
         }
         if (!_fields.TryGetValue(number, out Field? known))
             _fields.Add(number, known = new Field(name));
-        Access mine = new(_task, Known(_task)[_task], needsPoint);
+        Access mine = new(_ordering.Task, _ordering.Time, needsPoint);
         if (known.Write is { } write)
             Meet(number, known, write, mine);
         // What does not write commutes with its own kind alone.
@@ -133,24 +108,16 @@ internal sealed class PointNeeds(int tasksMax)
         }
         else
         {
-            known.Others[(_task, own)] = mine;
+            known.Others[(mine.Task, own)] = mine;
         }
     }
 
     private void Meet(int number, Field field, Access other, Access mine)
     {
-        if (other.Task == _task || Known(_task)[other.Task] >= other.Time)
+        if (_ordering.IsBefore(other.Task, other.Time))
             return;
         _contended.Add(number);
         if (other.NeedsPoint || mine.NeedsPoint)
             _names.Add(field.Name);
-    }
-
-    private Span<int> Known(int task) => _known.AsSpan(task * tasksMax, tasksMax);
-
-    private static void Join(Span<int> into, ReadOnlySpan<int> from)
-    {
-        for (int i = 0; i < into.Length; i++)
-            into[i] = Math.Max(into[i], from[i]);
     }
 }

@@ -1,5 +1,3 @@
-using Apvirt.Kernel.Locking;
-using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Validation;
 
 namespace Apvirt.Explore.Engine;
@@ -44,48 +42,4 @@ public sealed record PredictedCycle(IReadOnlyList<string> Classes, CycleFate Fat
             CycleFate.NotFeasibleHere => "not feasible here",
             _ => "unconfirmed",
         };
-}
-
-/// <summary>Who waits for whom at the end of an execution.</summary>
-public static class WaitCycles
-{
-    /// <summary>The classes of the locks that tasks wait for in a circle, each circle in alphabetical order.</summary>
-    /// <param name="tasks">The tasks that have not ended.</param>
-    public static IEnumerable<string[]> Find(IReadOnlyList<SteppedTask> tasks)
-    {
-        foreach (SteppedTask start in tasks)
-        {
-            List<SteppedTask> path = [];
-            for (SteppedTask? at = start; at is not null && !path.Contains(at); at = HolderOf(at.Target, tasks))
-            {
-                path.Add(at);
-                // Each circle is found once: from its first task.
-                if (HolderOf(at.Target, tasks) == start && path.TrueForAll(task => task.Index >= start.Index))
-                    yield return [.. path.Select(task => ((KernelLock)task.Target!).Class.Name).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
-            }
-        }
-    }
-
-    /// <summary>Says who holds what and waits for what.</summary>
-    /// <param name="tasks">The tasks that have not ended.</param>
-    public static string Describe(IEnumerable<SteppedTask> tasks) =>
-        string.Join("; ", tasks.Select(task => $"{task.Task.Name} holds {(task.Task.Held.IsEmpty ? "nothing" : string.Join(", ", task.Task.Held.ToArray()))} and waits for {TargetOf(task)}"));
-
-    /// <summary>What a task that has not ended waits for.</summary>
-    /// <param name="task">The task.</param>
-    public static string TargetOf(SteppedTask task) => (task.Target as KernelLock)?.Class.Name ?? "a wake-up";
-
-    // Of several readers one is enough: a task that waits for readers waits for each of them.
-    private static SteppedTask? HolderOf(object? target, IReadOnlyList<SteppedTask> tasks)
-    {
-        foreach (SteppedTask task in tasks)
-        {
-            foreach (HeldLock held in task.Task.Held)
-            {
-                if (ReferenceEquals(held.Lock, target))
-                    return task;
-            }
-        }
-        return null;
-    }
 }

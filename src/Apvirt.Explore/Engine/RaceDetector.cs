@@ -1,7 +1,5 @@
 using Apvirt.Kernel.Checking;
-using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
-using Apvirt.Kernel.Waiting;
 
 namespace Apvirt.Explore.Engine;
 
@@ -21,74 +19,34 @@ internal sealed class RaceDetector(int tasksMax)
         internal Dictionary<int, Access> Reads { get; } = [];
     }
 
-    // By task: what it knows of each task's time; and its own time, which passes when it releases or wakes.
-    private readonly int[] _known = new int[tasksMax * tasksMax];
-
-    // By lock: what was known to those who released it, exclusively and shared.
-    private readonly Dictionary<object, (int[] Exclusive, int[] Shared)> _released = new(ReferenceEqualityComparer.Instance);
+    private readonly Ordering _ordering = new(tasksMax);
     private readonly Dictionary<(object Owner, GuardRule Rule), Field> _fields = [];
-    private int _task = -1;
 
     internal void Restart()
     {
-        Array.Clear(_known);
-        for (int task = 0; task < tasksMax; task++)
-            Known(task)[task] = 1;
-        _released.Clear();
+        _ordering.Restart();
         _fields.Clear();
-        _task = -1;
     }
 
     /// <summary>A task does its step.</summary>
-    internal void Steps(SteppedTask task)
-    {
-        _task = task.Index;
-        if (task.IsWoken || task.Target is not { } target || !_released.TryGetValue(target, out (int[] Exclusive, int[] Shared) known))
-            return;
-        // Who only finds that a lock is taken, or releases it, learns nothing from who released it before.
-        if (task.Kind is PointKind.Unlock or PointKind.Ask || (task.Kind == PointKind.Try && target is KernelLock { IsHeld: true })
-            || (task.Kind == PointKind.TryShared && target is KernelRwSemaphore semaphore && !semaphore.MayTry(LockMode.Read))
-            || (task.Kind == PointKind.WaitFor && target is Completion { IsOver: false }))
-            return;
-        Join(Known(_task), known.Exclusive);
-        if (task.Kind is not (PointKind.LockShared or PointKind.LockRecursive or PointKind.TryShared or PointKind.Enter))
-            Join(Known(_task), known.Shared);
-    }
+    internal void Steps(SteppedTask task) => _ordering.Steps(task);
 
     /// <summary>A lock was taken within the step.</summary>
-    internal void Acquired(object target)
-    {
-        if (_task >= 0 && _released.TryGetValue(target, out (int[] Exclusive, int[] Shared) known))
-            Join(Known(_task), known.Exclusive);
-    }
+    internal void Acquired(object target) => _ordering.Acquired(target);
 
-    internal void Released(object target, bool isShared)
-    {
-        if (_task < 0)
-            return;
-        if (!_released.TryGetValue(target, out (int[] Exclusive, int[] Shared) known))
-            _released.Add(target, known = (new int[tasksMax], new int[tasksMax]));
-        Join(isShared ? known.Shared : known.Exclusive, Known(_task));
-        Known(_task)[_task]++;
-    }
+    internal void Released(object target, bool isShared) => _ordering.Released(target, isShared);
 
-    internal void Woken(int task)
-    {
-        if (_task < 0)
-            return;
-        Join(Known(task), Known(_task));
-        Known(_task)[_task]++;
-    }
+    internal void Woken(int task) => _ordering.Woken(task);
 
     /// <summary>Something is accessed in the present step.</summary>
     /// <returns>What is wrong; null if nothing.</returns>
     internal Violation? Accessed(object owner, GuardRule rule, bool isWrite, SteppedTask task)
     {
-        if (_task < 0)
+        if (_ordering.Task < 0)
             return null;
         if (!_fields.TryGetValue((owner, rule), out Field? field))
             _fields.Add((owner, rule), field = new Field());
-        Access mine = new(_task, Known(_task)[_task], task.Task.Name, task.Task.Checks?.FindingOf(task.Task, "I26"));
+        Access mine = new(_ordering.Task, _ordering.Time, task.Task.Name, task.Task.Checks?.FindingOf(task.Task, "I26"));
         Violation? race = null;
         if (field.Write is { } write && IsUnordered(write))
             race = Describe(rule, isWrite, mine, wasWrite: true, write);
@@ -104,7 +62,7 @@ internal sealed class RaceDetector(int tasksMax)
         }
         else
         {
-            field.Reads[_task] = mine;
+            field.Reads[mine.Task] = mine;
         }
         return race;
     }
@@ -120,13 +78,5 @@ internal sealed class RaceDetector(int tasksMax)
         };
     }
 
-    private bool IsUnordered(Access other) => other.Task != _task && Known(_task)[other.Task] < other.Time;
-
-    private Span<int> Known(int task) => _known.AsSpan(task * tasksMax, tasksMax);
-
-    private static void Join(Span<int> into, ReadOnlySpan<int> from)
-    {
-        for (int i = 0; i < into.Length; i++)
-            into[i] = Math.Max(into[i], from[i]);
-    }
+    private bool IsUnordered(Access other) => !_ordering.IsBefore(other.Task, other.Time);
 }

@@ -1,4 +1,6 @@
 using Apvirt.Explore.Engine;
+using Apvirt.Explore.Searches;
+using Apvirt.Explore.Strategies;
 
 namespace Apvirt.Explore.Programs;
 

@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using Apvirt.Explore.Engine;
+using Apvirt.Explore.Searches;
+using Apvirt.Host.Checks;
 using Apvirt.Kernel.Runtime;
 
 namespace Apvirt.Explore.Scenarios;
@@ -14,6 +16,7 @@ public sealed class ScenarioSearch(Scenario scenario)
     private const int OrdersMax = 2000;
     private const int SimplifyExecutions = 2000;
     private const int SimplifyMax = 5;
+    private const int ShrinkTries = 200;
 
     /// <summary>Called now and then while it runs.</summary>
     public Action<ExploreProgress>? Progress { get; set; }
@@ -119,32 +122,54 @@ public sealed class ScenarioSearch(Scenario scenario)
     public string? Replay(Schedule schedule, out IReadOnlyList<ScenarioViolation> violations)
     {
         using ScenarioWorker worker = new(scenario, ScenarioWorker.Explained(scenario, OrdersMax), schedule.Points);
-        string? divergence = worker.Replay(schedule, out _);
+        string? divergence = worker.Replay(schedule, out _, out _);
         violations = [.. worker.Violations.Values];
         return divergence;
     }
 
-    // All executions with no preemption, then those with one, and so on, until one shows the same.
+    // The simplest schedule that shows the same: with as few preemptions as can be found among so many executions, or else
+    // without the switches that it does not need.
     private Schedule Simplified(ScenarioViolation violation, HashSet<string>? explained)
     {
-        for (int preemptions = 0; preemptions < violation.Schedule.Switches; preemptions++)
+        Schedule shrunk = Shrunk(violation, explained);
+        for (int preemptions = 0; preemptions < shrunk.Switches; preemptions++)
         {
-            using ScenarioWorker worker = new(scenario, explained, violation.Schedule.Points);
-            Search search = new(
+            using ScenarioWorker worker = new(scenario, explained, shrunk.Points);
+            ExploreResult result = Search.Run(
+                worker.Program,
                 new ExploreOptions { Strategy = Strategy.Naive, PreemptionsMax = preemptions, ExecutionsMax = SimplifyExecutions },
-                () => new SearchWorker(worker.Program, execution => worker.Look(execution) && !worker.Violations.ContainsKey((violation.Rule, violation.Summary, violation.Finding))));
-            if (search.Run().Verdict != Verdict.Violation)
+                execution => worker.Look(execution) && !worker.Violations.ContainsKey((violation.Rule, violation.Summary, violation.Finding)));
+            if (result.Verdict != Verdict.Violation)
                 continue;
             Schedule found = worker.Violations[(violation.Rule, violation.Summary, violation.Finding)].Schedule;
-            return found.IsSimplerThan(violation.Schedule) ? found : violation.Schedule;
+            return found.IsSimplerThan(shrunk) ? found : shrunk;
         }
-        return violation.Schedule;
+        return shrunk;
+    }
+
+    private Schedule Shrunk(ScenarioViolation violation, HashSet<string>? explained)
+    {
+        using ScenarioWorker worker = new(scenario, explained, violation.Schedule.Points);
+        if (worker.Replay(violation.Schedule, out _, out IReadOnlyList<ScheduleSwitch> switches) is not null)
+            return violation.Schedule;
+        (string, string, string?) key = (violation.Rule, violation.Summary, violation.Finding);
+        Schedule simplest = violation.Schedule;
+        Shrinker.Shrink(switches, Shows, ShrinkTries);
+        return simplest;
+
+        bool Shows(IReadOnlyList<ScheduleSwitch> fewer)
+        {
+            if (!worker.Follow(fewer).TryGetValue(key, out ScenarioViolation? shown))
+                return false;
+            simplest = shown.Schedule.IsSimplerThan(simplest) ? shown.Schedule : simplest;
+            return true;
+        }
     }
 
     // Where tasks of one name could do the same step it may not be told which did; then nothing is known of what they hold.
     private Schedule Detailed(Schedule schedule)
     {
         using ScenarioWorker worker = new(scenario, explained: null, schedule.Points);
-        return worker.Replay(schedule, out Schedule done) is null ? done : schedule;
+        return worker.Replay(schedule, out Schedule done, out _) is null ? done : schedule;
     }
 }

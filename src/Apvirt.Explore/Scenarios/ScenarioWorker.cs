@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using System.Numerics;
 using System.Text;
 using Apvirt.Ap.Profiles;
 using Apvirt.Explore.Engine;
@@ -11,6 +12,7 @@ using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Validation;
 
 namespace Apvirt.Explore.Scenarios;
 
@@ -18,14 +20,14 @@ namespace Apvirt.Explore.Scenarios;
 internal sealed class ScenarioWorker : IDisposable
 {
     private const string NeverEnds = "never ends";
-    private const string ListenersLock = "device_list_lock";
+    private const int StepsMax = 10_000;
 
     private readonly Scenario _scenario;
     private readonly MachineSetup _setup;
     private readonly HashSet<string>? _explained;
     private readonly TraceLine[] _setUp;
     private readonly TraceLine[][] _operations;
-    private readonly KernelChecks _checks = new(LockOrder.Declared);
+    private KernelChecks _checks = new(LockOrder.Declared);
     private readonly Dictionary<(string Rule, string Summary, string? Finding), ScenarioViolation> _violations = [];
     private readonly HashSet<string> _outcomes = new(StringComparer.Ordinal);
     private readonly string[][] _answers;
@@ -146,12 +148,16 @@ internal sealed class ScenarioWorker : IDisposable
     /// <summary>Does the steps of a schedule again, and looks at what comes of it.</summary>
     /// <param name="schedule">The schedule.</param>
     /// <param name="done">The steps with what came of each.</param>
+    /// <param name="switches">Where another task goes on than would by itself.</param>
     /// <returns>Where the scenario does not follow the schedule; null if it did to its end.</returns>
-    internal string? Replay(Schedule schedule, out Schedule done)
+    internal string? Replay(Schedule schedule, out Schedule done, out IReadOnlyList<ScheduleSwitch> switches)
     {
         List<ScheduleStep> steps = [];
         done = schedule;
         Program.Restart();
+        List<ScheduleSwitch> found = [];
+        switches = found;
+        Turns turns = new();
         for (int i = 0; i < schedule.Steps.Count; i++)
         {
             ulong enabled = Program.Enabled;
@@ -160,6 +166,9 @@ internal sealed class ScenarioWorker : IDisposable
             if (next is null)
                 return $"step {i + 1} should be \"{schedule.Steps[i]}\"; what can be done is {(able.Length == 0 ? "nothing" : string.Join(", ", able.Select(task => $"\"{Describe(task.Index, Program.Next(task.Index))}\"")))}";
             ScheduleStep step = Describe(next.Index, Program.Next(next.Index)) with { Operation = OperationOf(next) };
+            if (next.Index != turns.Default(enabled))
+                found.Add(turns.SwitchTo(next.Index));
+            turns.Add(next.Index);
             Program.Do(next.Index);
             steps.Add(step with { Holds = HeldBy(next) });
         }
@@ -169,13 +178,42 @@ internal sealed class ScenarioWorker : IDisposable
         return null;
     }
 
+    /// <summary>Lets tasks go on by themselves but for some switches, and looks at what comes of it.</summary>
+    /// <param name="switches">The switches; those that cannot be done are left out.</param>
+    /// <returns>What is wrong there.</returns>
+    internal IReadOnlyDictionary<(string Rule, string Summary, string? Finding), ScenarioViolation> Follow(IReadOnlyList<ScheduleSwitch> switches)
+    {
+        HashSet<ScheduleSwitch> wanted = [.. switches];
+        List<ScheduleStep> steps = [];
+        _violations.Clear();
+        // What was reported once would not be reported again.
+        _checks = new KernelChecks(LockOrder.Declared);
+        Program.Restart();
+        Turns turns = new();
+        while (Program.Enabled is not 0 and var enabled && steps.Count < StepsMax)
+        {
+            int task = turns.Default(enabled);
+            for (ulong rest = enabled; rest != 0; rest &= rest - 1)
+            {
+                int other = BitOperations.TrailingZeroCount(rest);
+                if (wanted.Contains(turns.SwitchTo(other)))
+                    task = other;
+            }
+            steps.Add(Describe(task, Program.Next(task)));
+            turns.Add(task);
+            Program.Do(task);
+        }
+        Look(() => new Schedule(steps) { Points = _points });
+        return _violations;
+    }
+
     private int OperationOf(SteppedTask task) => task.Index < _at.Length ? _at[task.Index] : -1;
 
     private static string[] HeldBy(SteppedTask task) => [.. task.Task.Held.ToArray().Select(held => held.ToString())];
 
     private ScheduleStep[] Waits() => Program.Enabled != 0
         ? []
-        : [.. Program.Runtime.Tasks.Where(task => !task.HasEnded).Select(task => new ScheduleStep(task.Task.Name, "waits for", WaitCycles.TargetOf(task)) { Operation = OperationOf(task), Holds = HeldBy(task) })];
+        : [.. Program.Runtime.Tasks.Where(task => !task.HasEnded).Select(task => new ScheduleStep(task.Task.Name, "waits for", new StuckTask(task.Task, task.Target).WaitsFor) { Operation = OperationOf(task), Holds = HeldBy(task) })];
 
     private void Begin(ExplorationRuntime runtime, IStepListener listener)
     {
@@ -227,22 +265,20 @@ internal sealed class ScenarioWorker : IDisposable
         ulong unfinished = Program.Unfinished;
         if (unfinished != 0)
         {
-            SteppedTask[] waiting = [.. Program.Runtime.Tasks.Where(task => (unfinished >> task.Index & 1) != 0)];
-            string? finding = null;
-            // Who waits in no circle waits for something that nobody is left to do.
-            string what = "lost wake-up";
-            foreach (string[] circle in WaitCycles.Find(waiting))
-            {
-                what = "deadlock";
+            StuckTasks stuck = Program.Stuck;
+            foreach (string[] circle in stuck.Circles)
                 Circles[string.Join(' ', circle)] = circle;
-                if (circle.Contains(ListenersLock) && _scenario.Profile.Has(Quirk.ListenersHeldWhileTold))
-                    finding = Quirk.ListenersHeldWhileTold.Finding();
-            }
             Report();
             if (Program.Runtime.GaveUpOnTime)
-                Add("V04", "never ends: " + string.Join(", ", waiting.Select(task => task.Task.Name)), _scenario.Profile.Has(Quirk.EndlessReset) ? Quirk.EndlessReset.Finding() : null, schedule, locks: null);
-            else if (what != "lost wake-up" || !ReportUndelivered(schedule))
-                Add("V01", $"{what}: " + WaitCycles.Describe(waiting), finding, schedule, locks: null);
+            {
+                IEnumerable<string> names = Program.Runtime.Tasks.Where(task => (unfinished >> task.Index & 1) != 0).Select(task => task.Task.Name);
+                Add("V04", "never ends: " + string.Join(", ", names), _scenario.Profile.Has(Quirk.EndlessReset) ? Quirk.EndlessReset.Finding() : null, schedule, locks: null);
+            }
+            else if (stuck.Circles.Count > 0 || !ReportUndelivered(schedule))
+            {
+                Violation violation = StuckCallers.Judge(stuck, _scenario.Profile);
+                Add(violation.Rule, violation.Summary, violation.Finding, schedule, locks: null);
+            }
             return;
         }
         _host.Checks!.Ended(_boot, Errno.Ok, writesBefore: null);
@@ -278,7 +314,7 @@ internal sealed class ScenarioWorker : IDisposable
         return guests.Length > 0;
     }
 
-    private void Add(string rule, string summary, string? finding, Func<Schedule> makeSchedule, Kernel.Validation.LockReport? locks)
+    private void Add(string rule, string summary, string? finding, Func<Schedule> makeSchedule, LockReport? locks)
     {
         (string, string, string?) key = (rule, summary, finding);
         Schedule schedule = makeSchedule();

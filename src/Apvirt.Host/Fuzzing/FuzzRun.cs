@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using Apvirt.Ap.Profiles;
+using Apvirt.Host.Checks;
 using Apvirt.Host.Guests;
 using Apvirt.Host.Machines;
 using Apvirt.Host.Traces;
@@ -9,6 +10,7 @@ using Apvirt.Kernel;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
+using Apvirt.Kernel.Validation;
 
 namespace Apvirt.Host.Fuzzing;
 
@@ -26,7 +28,6 @@ public static class FuzzRun
 
     // Removals ask every ten seconds; who has not let go by then does not listen.
     private const int MinutesToLetGo = 5;
-    private const string ListenersLock = "device_list_lock";
     private const string Waiting = "{\"op\":\"guest.wait\"";
 
     /// <summary>Carries out a plan on a host of its own.</summary>
@@ -82,10 +83,10 @@ public static class FuzzRun
             }
             runtime.Settle(TimeSpan.FromSeconds(5));
             isAlone = isSequential;
-            if (Stuck(running) is { } stuck)
+            if (running.Exists(task => !task.IsCompleted))
             {
-                bool isPredicted = plan.Profile.Has(Quirk.ListenersHeldWhileTold) && plan.Profile.PredictsFindings && stuck.Contains(ListenersLock, StringComparison.Ordinal);
-                checks.Violations.Add(new Violation(ViolationKind.Invariant, "V01", stuck, "") { Finding = isPredicted ? Quirk.ListenersHeldWhileTold.Finding() : null });
+                StuckTasks stuck = new([.. running.Where(task => !task.IsCompleted).Select(task => new StuckTask(task.Task, task.Task.WaitsFor))]);
+                checks.Violations.Add(StuckCallers.Judge(stuck, plan.Profile));
                 isStuck = true;
                 break;
             }
@@ -111,13 +112,6 @@ public static class FuzzRun
         (string answered, Errno error) = await OperationRunner.RunAsync(host, task, line);
         host.Checks!.Returned(task, error, writes);
         digest.AppendData(Encoding.UTF8.GetBytes(answered));
-    }
-
-    private static string? Stuck(List<SpawnedTask> running)
-    {
-        SpawnedTask[] stuck = [.. running.Where(task => !task.IsCompleted)];
-        return stuck.Length == 0 ? null
-            : "operations never end: " + string.Join("; ", stuck.Select(s => $"{s.Task.Name} holds {(s.Task.Held.IsEmpty ? "nothing" : string.Join(", ", s.Task.Held.ToArray()))}"));
     }
 
     private static void StopGuests(SimulationRuntime runtime, VirtualHost host)

@@ -227,7 +227,7 @@ public sealed class KernelMutex : KernelLock, IPointTarget
     }
 
     private WaitQueue Waiters() =>
-        _waiters ?? Interlocked.CompareExchange(ref _waiters, new WaitQueue(), null) ?? _waiters;
+        _waiters ?? Interlocked.CompareExchange(ref _waiters, new WaitQueue(this), null) ?? _waiters;
 
     private void RefuseUnlock(KernelTask task)
     {

@@ -12,7 +12,7 @@ namespace Apvirt.Kernel.Locking;
 /// </summary>
 public sealed class KernelRwSemaphore : KernelLock, IPointTarget
 {
-    private readonly WaitQueue _waiters = new();
+    private readonly WaitQueue _waiters;
 
     // Guarded by the gate of _waiters.
     private LockState _state;
@@ -23,6 +23,7 @@ public sealed class KernelRwSemaphore : KernelLock, IPointTarget
     /// <param name="owner">The object that it belongs to, whose name tells it from others of its class.</param>
     public KernelRwSemaphore(LockClass lockClass, int order = 0, object? owner = null) : base(lockClass, order, owner)
     {
+        _waiters = new WaitQueue(this);
     }
 
     /// <inheritdoc/>

@@ -173,12 +173,8 @@ public sealed class ExplorationRuntime : KernelRuntime
     /// <summary>Lets time pass until some task can step, no timer is set any more, or timers seem to go on for ever.</summary>
     public void LetTimePass()
     {
-        bool hasPassed = false;
         while (!_tasks.Exists(task => task.CanStep) && _time.NextDue() is not long.MaxValue and var due && _firings++ < FiringsMax)
         {
-            if (!hasPassed)
-                _listener?.TimePassed();
-            hasPassed = true;
             // What is due at once wakes whom it wakes, and these can go on in any order.
             while (_time.NextDue() == due)
                 _time.FireNext();
@@ -270,12 +266,12 @@ public sealed class ExplorationRuntime : KernelRuntime
 
     internal override void OnBug(ExceptionDispatchInfo bug) => _bug ??= bug;
 
-    internal override void MakeRunnable(IThreadPoolWorkItem runnable)
+    internal override void MakeRunnable(KernelTask task, IThreadPoolWorkItem runnable)
     {
-        if (runnable is TaskWaiter waiter && Of(waiter.Task) is { } task)
+        if (runnable is TaskWaiter && Of(task) is { } stepped)
         {
-            task.Item = runnable;
-            _listener!.Woken(task);
+            stepped.Item = runnable;
+            _listener!.Woken(stepped);
             return;
         }
         _preparing.Enqueue(runnable);

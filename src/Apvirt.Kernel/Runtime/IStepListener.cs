@@ -58,7 +58,4 @@ public interface IStepListener
     /// <summary>A task was started or woken.</summary>
     /// <param name="task">The task.</param>
     void Woken(SteppedTask task);
-
-    /// <summary>Nobody could go on, and time has passed.</summary>
-    void TimePassed();
 }

@@ -152,7 +152,7 @@ public abstract class KernelRuntime
     /// <summary>A spawned task ended with an exception, which is a bug and must not be lost.</summary>
     internal abstract void OnBug(ExceptionDispatchInfo bug);
 
-    internal abstract void MakeRunnable(IThreadPoolWorkItem runnable);
+    internal abstract void MakeRunnable(KernelTask task, IThreadPoolWorkItem runnable);
 
     private static async ValueTask AwaitThenDisposeAsync(ValueTask pending, ITimer timer)
     {

@@ -25,7 +25,7 @@ public sealed class ProductionRuntime : KernelRuntime
     public override SpawnedTask Spawn(string name, Func<KernelTask, ValueTask> body)
     {
         SpawnedTask spawned = new(CreateTask(name), body);
-        MakeRunnable(spawned);
+        MakeRunnable(spawned.Task, spawned);
         return spawned;
     }
 
@@ -39,6 +39,6 @@ public sealed class ProductionRuntime : KernelRuntime
     internal override void OnBug(ExceptionDispatchInfo bug) =>
         ThreadPool.UnsafeQueueUserWorkItem(static failure => failure.Throw(), bug, preferLocal: false);
 
-    internal override void MakeRunnable(IThreadPoolWorkItem runnable) =>
+    internal override void MakeRunnable(KernelTask task, IThreadPoolWorkItem runnable) =>
         ThreadPool.UnsafeQueueUserWorkItem(runnable, preferLocal: false);
 }

@@ -1,4 +1,5 @@
 using System.Runtime.ExceptionServices;
+using System.Runtime.InteropServices;
 using Apvirt.Kernel.Tasks;
 
 namespace Apvirt.Kernel.Runtime;
@@ -14,8 +15,14 @@ public sealed class SimulationRuntime : KernelRuntime
     public static readonly TimeSpan Patience = TimeSpan.FromHours(1);
 
     private readonly SimulationTime _time = new();
+    private readonly IChooser? _chooser;
+
+    // What can run, and the numbers of the tasks that it is of; the two have the same order.
     private readonly List<IThreadPoolWorkItem> _runnable = [];
-    private readonly bool _shuffled;
+    private readonly List<int> _able = [];
+
+    // Who was chosen at a point to go on instead of the task there; null if nobody was.
+    private IThreadPoolWorkItem? _next;
     private ExceptionDispatchInfo? _bug;
     private long _horizon = long.MaxValue;
     private SplitMix _random;
@@ -23,10 +30,20 @@ public sealed class SimulationRuntime : KernelRuntime
     /// <summary>Makes a runtime.</summary>
     /// <param name="seed">0: tasks run in the order in which they became runnable. Otherwise in an order drawn from the seed.</param>
     /// <param name="preemptive">Whether another task may also run before each acquisition of a lock, drawn from the seed.</param>
-    public SimulationRuntime(ulong seed = 0, bool preemptive = false) : base(preemptive, isSerial: true)
+    public SimulationRuntime(ulong seed = 0, bool preemptive = false)
+        : this(seed != 0 || preemptive ? new RandomChooser(seed) : null, seed, preemptive)
+    {
+    }
+
+    /// <summary>Makes a runtime.</summary>
+    /// <param name="chooser">Who decides which task runs next; null for the order in which they became runnable.</param>
+    /// <param name="seed">Seed of <see cref="NextRandom"/>.</param>
+    /// <param name="preemptive">Whether another task may also run before each acquisition of a lock.</param>
+    public SimulationRuntime(IChooser? chooser, ulong seed, bool preemptive) : base(preemptive, isSerial: true)
     {
         _random = new SplitMix(seed);
-        _shuffled = seed != 0;
+        _chooser = chooser;
+        chooser?.Begin(0);
     }
 
     /// <inheritdoc/>
@@ -39,7 +56,7 @@ public sealed class SimulationRuntime : KernelRuntime
     public override SpawnedTask Spawn(string name, Func<KernelTask, ValueTask> body)
     {
         SpawnedTask spawned = new(CreateTask(name), body);
-        MakeRunnable(spawned);
+        MakeRunnable(spawned.Task, spawned);
         return spawned;
     }
 
@@ -50,7 +67,7 @@ public sealed class SimulationRuntime : KernelRuntime
     public override ValueTask DelayAsync(KernelTask task, TimeSpan duration)
     {
         long due = _time.Now + duration.Ticks;
-        if (_runnable.Count == 0 && due <= _horizon && due < _time.NextDue())
+        if (!HasNext && due <= _horizon && due < _time.NextDue())
         {
             _time.Now = due;
             return default;
@@ -61,10 +78,16 @@ public sealed class SimulationRuntime : KernelRuntime
     /// <inheritdoc/>
     public override ValueTask PointAsync(KernelTask task, object target, PointKind kind)
     {
-        if (_runnable.Count == 0 || (NextRandom() & 1) == 0)
+        if (_runnable.Count == 0 || _chooser is null)
             return default;
+        _able.Add(task.Id);
+        int chosen = _chooser.Choose(CollectionsMarshal.AsSpan(_able), running: true);
+        _able.RemoveAt(_able.Count - 1);
+        if (chosen == _able.Count)
+            return default;
+        _next = Take(chosen);
         task.Waiter.Arm();
-        MakeRunnable(task.Waiter);
+        MakeRunnable(task, task.Waiter);
         return task.Waiter.Pending;
     }
 
@@ -76,7 +99,7 @@ public sealed class SimulationRuntime : KernelRuntime
     /// <returns>Whether the operation has ended.</returns>
     public bool Drive(ValueTask operation, TimeSpan? horizon = null)
     {
-        if (operation.IsCompleted && _runnable.Count == 0)
+        if (operation.IsCompleted && !HasNext)
         {
             operation.GetAwaiter().GetResult();
             return true;
@@ -103,7 +126,7 @@ public sealed class SimulationRuntime : KernelRuntime
                 : throw new InvalidOperationException("the operation waits for something that can no longer happen");
         }
         T answer = operation.GetAwaiter().GetResult();
-        if (_runnable.Count != 0)
+        if (HasNext)
             RunUntil(() => false, TimeSpan.Zero);
         return answer;
     }
@@ -136,7 +159,7 @@ public sealed class SimulationRuntime : KernelRuntime
     /// <param name="window">How far the next timer must be away.</param>
     public void Settle(TimeSpan window)
     {
-        while (_runnable.Count != 0 || (_time.NextDue() is var due && due != long.MaxValue && due - _time.Now <= window.Ticks))
+        while (HasNext || (_time.NextDue() is var due && due != long.MaxValue && due - _time.Now <= window.Ticks))
             RunUntil(() => false, window);
     }
 
@@ -156,7 +179,11 @@ public sealed class SimulationRuntime : KernelRuntime
 
     internal override void OnBug(ExceptionDispatchInfo bug) => _bug ??= bug;
 
-    internal override void MakeRunnable(IThreadPoolWorkItem runnable) => _runnable.Add(runnable);
+    internal override void MakeRunnable(KernelTask task, IThreadPoolWorkItem runnable)
+    {
+        _runnable.Add(runnable);
+        _able.Add(task.Id);
+    }
 
     private void RunUntil(Func<bool> done, TimeSpan? horizon)
     {
@@ -165,7 +192,7 @@ public sealed class SimulationRuntime : KernelRuntime
         _horizon = end;
         while (true)
         {
-            if (_runnable.Count > 0)
+            if (HasNext)
                 Next().Execute();
             else if (done() || _time.NextDue() > end || _time.NextDue() == long.MaxValue)
                 break;
@@ -180,11 +207,23 @@ public sealed class SimulationRuntime : KernelRuntime
         }
     }
 
+    private bool HasNext => _next is not null || _runnable.Count > 0;
+
     private IThreadPoolWorkItem Next()
     {
-        int index = _shuffled && _runnable.Count > 1 ? _random.Below(_runnable.Count) : 0;
-        IThreadPoolWorkItem next = _runnable[index];
+        if (_next is { } chosen)
+        {
+            _next = null;
+            return chosen;
+        }
+        return Take(_runnable.Count > 1 && _chooser is not null ? _chooser.Choose(CollectionsMarshal.AsSpan(_able), running: false) : 0);
+    }
+
+    private IThreadPoolWorkItem Take(int index)
+    {
+        IThreadPoolWorkItem taken = _runnable[index];
         _runnable.RemoveAt(index);
-        return next;
+        _able.RemoveAt(index);
+        return taken;
     }
 }

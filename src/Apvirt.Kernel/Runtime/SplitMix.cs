@@ -9,6 +9,11 @@ public struct SplitMix
     /// <param name="seed">Any number.</param>
     public SplitMix(ulong seed) => _state = seed;
 
+    /// <summary>The sequence of one of many executions; those of one seed have nothing in common with those of another.</summary>
+    /// <param name="seed">Any number.</param>
+    /// <param name="number">Number of the execution.</param>
+    public static SplitMix Of(ulong seed, long number) => new(Mix(Mix(seed) ^ (ulong)number));
+
     /// <summary>The next 64 bits.</summary>
     public ulong Next()
     {
@@ -21,4 +26,6 @@ public struct SplitMix
     /// <summary>The next number below a bound.</summary>
     /// <param name="bound">At least 1.</param>
     public int Below(int bound) => (int)(((Next() >> 32) * (ulong)(uint)bound) >> 32);
+
+    private static ulong Mix(ulong value) => new SplitMix(value).Next();
 }

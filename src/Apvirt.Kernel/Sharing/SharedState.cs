@@ -49,29 +49,36 @@ public sealed class SharedState<T>(object owner, SharedField field, T value)
     // entering and leaving is one step.
     private Section Take(KernelRuntime? runtime)
     {
+        if (runtime is { IsSerial: true, IsTold: false })
+            return new Section(ref _value, gate: null, explored: null);
+        return TakeGate(runtime);
+    }
+
+    private Section TakeGate(KernelRuntime? runtime)
+    {
         Lock? gate = runtime is { IsSerial: true } ? null : _gate;
         gate?.Enter();
         KernelRuntime? explored = runtime is { IsTold: true } ? runtime : null;
         explored?.EntersSection();
-        return new Section(this, gate, explored);
+        return new Section(ref _value, gate, explored);
     }
 
     /// <summary>Being inside; disposing it leaves.</summary>
     public readonly ref struct Section
     {
-        private readonly SharedState<T> _state;
+        private readonly ref T _value;
         private readonly Lock? _gate;
         private readonly KernelRuntime? _explored;
 
-        internal Section(SharedState<T> state, Lock? gate, KernelRuntime? explored)
+        internal Section(ref T value, Lock? gate, KernelRuntime? explored)
         {
-            _state = state;
+            _value = ref value;
             _gate = gate;
             _explored = explored;
         }
 
         /// <summary>The fields.</summary>
-        public ref T Value => ref _state._value;
+        public ref T Value => ref _value;
 
         /// <summary>Leaves.</summary>
         public void Dispose()

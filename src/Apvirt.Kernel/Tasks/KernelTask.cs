@@ -67,6 +67,9 @@ public sealed partial class KernelTask
 
     internal TaskWaiter Waiter { get; }
 
+    /// <summary>The lock or completion that the task waits for; null if it waits for none. For observers.</summary>
+    public object? WaitsFor => Waiter.Queue?.Owner;
+
     /// <summary>Delivers a signal: an interruptible wait of the task ends, a later one does not begin.</summary>
     public void Interrupt()
     {

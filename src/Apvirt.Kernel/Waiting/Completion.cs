@@ -11,7 +11,7 @@ namespace Apvirt.Kernel.Waiting;
 public sealed class Completion : IPointTarget
 {
     private readonly KernelRuntime _runtime;
-    private readonly WaitQueue _waiters = new();
+    private readonly WaitQueue _waiters;
 
     // Guarded by the gate of _waiters.
     private CompletionState _state;
@@ -23,6 +23,7 @@ public sealed class Completion : IPointTarget
     public Completion(KernelRuntime runtime, object owner, Duty? duty = null)
     {
         _runtime = runtime;
+        _waiters = new WaitQueue(this);
         Owner = owner;
         Duty = duty;
     }

@@ -47,7 +47,7 @@ internal sealed class TaskWaiter : IValueTaskSource, IValueTaskSource<WaitResult
     internal void Wake(WaitResult result)
     {
         _result = result;
-        Task.Runtime.MakeRunnable(this);
+        Task.Runtime.MakeRunnable(Task, this);
     }
 
     internal void Interrupt()

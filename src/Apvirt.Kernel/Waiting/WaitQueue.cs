@@ -6,12 +6,15 @@ namespace Apvirt.Kernel.Waiting;
 /// Tasks that wait for the same thing, first come first served. The gate guards the links and whatever state its owner
 /// keeps beside them; it is held for a few instructions and never across an await.
 /// </summary>
-internal sealed class WaitQueue
+/// <param name="owner">What they wait for: a lock or a completion.</param>
+internal sealed class WaitQueue(object owner)
 {
     private TaskWaiter? _first;
     private TaskWaiter? _last;
 
     internal Lock Gate { get; } = new();
+
+    internal object Owner => owner;
 
     internal bool IsEmpty => _first is null;
 

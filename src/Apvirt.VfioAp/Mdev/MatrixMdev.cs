@@ -133,8 +133,9 @@ public sealed partial class MatrixMdev : MdevDevice
         {
             VfioApQueue queue = row.ReadQueue(locks.Task, apqi)!;
             LeaveFormer(locks, queue);
-            queue.SetMdev(locks, this);
+            queue.PointTo(locks, this);
         }
+        row.SetPointing(locks, found, points: true);
         Links(locks)[apid] |= found;
     }
 

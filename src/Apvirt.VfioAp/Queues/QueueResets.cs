@@ -83,8 +83,18 @@ public sealed class QueueResets
     /// <summary>Clears the links of the queues that were reset.</summary>
     internal void Unlink(UpdateLocks locks)
     {
-        foreach (VfioApQueue queue in Read(locks.Task))
-            queue.SetMdev(locks, null);
+        List<VfioApQueue> queues = Read(locks.Task);
+        for (int i = 0; i < queues.Count;)
+        {
+            QueueRow row = queues[i].Row;
+            ApMask left = ApMask.None;
+            for (; i < queues.Count && queues[i].Row == row; i++)
+            {
+                queues[i].PointTo(locks, null);
+                left |= ApMask.Of(queues[i].Apqn.Apqi);
+            }
+            row.SetPointing(locks, left, points: false);
+        }
     }
 
     private async ValueTask VerifyAfterAsync(KernelTask task, ValueTask start)

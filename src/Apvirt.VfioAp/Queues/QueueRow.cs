@@ -71,7 +71,12 @@ public sealed class QueueRow
         Set(ref _pointing.Change(locks.Task, this, VfioApGuards.Queues), apqi, false);
     }
 
-    internal void SetPointing(UpdateLocks locks, int apqi, bool points) => Set(ref _pointing.Change(locks.Task, this, VfioApGuards.Queues), apqi, points);
+    /// <summary>Says that queues point to an mdev, or do so no longer.</summary>
+    internal void SetPointing(UpdateLocks locks, in ApMask domains, bool points)
+    {
+        ref ApMask pointing = ref _pointing.Change(locks.Task, this, VfioApGuards.Queues);
+        pointing = points ? pointing | domains : pointing & ~domains;
+    }
 
     internal void SetPassable(KernelTask task, int apqi, bool passable) => Set(ref _passable.Change(task, this, VfioApGuards.Passable), apqi, passable);
 

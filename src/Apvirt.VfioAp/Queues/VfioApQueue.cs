@@ -68,9 +68,12 @@ public sealed class VfioApQueue
 
     internal void SetMdev(UpdateLocks locks, MatrixMdev? mdev)
     {
-        _mdev.Write(locks.Task, this, VfioApGuards.Back, mdev);
-        Row.SetPointing(locks, Apqn.Apqi, mdev is not null);
+        PointTo(locks, mdev);
+        Row.SetPointing(locks, ApMask.Of(Apqn.Apqi), mdev is not null);
     }
+
+    /// <summary>Sets the link for somebody who then tells the row, of many queues at once.</summary>
+    internal void PointTo(UpdateLocks locks, MatrixMdev? mdev) => _mdev.Write(locks.Task, this, VfioApGuards.Back, mdev);
 
     internal QueueInterrupt ReadInterrupt(KernelTask task) => _interrupt.Read(task, this, VfioApGuards.Interrupt);
 

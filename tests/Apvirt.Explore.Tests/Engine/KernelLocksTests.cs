@@ -1,5 +1,6 @@
 using Apvirt.Explore.Engine;
 using Apvirt.Explore.Programs;
+using Apvirt.Explore.Searches;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 
@@ -35,7 +36,7 @@ public sealed class KernelLocksTests
                 });
             }
         });
-        ExploreResult result = new Explorer(program).Run();
+        ExploreResult result = Search.Run(program);
         ExploreResult hashed = new Search(new ExploreOptions { Strategy = Strategy.Hashed }, () => new SearchWorker(program, null)).Run();
         Assert.Equal((Verdict.Exhausted, known.Traces, known.Deadlocked, null), (hashed.Verdict, hashed.Executions, hashed.Deadlocks, hashed.Hole));
         Assert.Equal((Verdict.Exhausted, known.Traces, known.Deadlocked), (result.Verdict, result.Executions, result.Deadlocks));

@@ -1,5 +1,6 @@
 using Apvirt.Explore.Engine;
 using Apvirt.Explore.Programs;
+using Apvirt.Explore.Searches;
 
 namespace Apvirt.Explore.Tests.Engine;
 
@@ -15,7 +16,7 @@ public sealed class KnownProgramTests
     public void Each_trace_is_executed_once(string name)
     {
         KnownProgram known = Find(name);
-        ExploreResult result = new Explorer(new LockProgramRun(known.Program)).Run();
+        ExploreResult result = Search.Run(new LockProgramRun(known.Program));
         Assert.Equal(Verdict.Exhausted, result.Verdict);
         Assert.Equal((known.Traces, known.Deadlocked), (result.Executions, result.Deadlocks));
         Assert.True(result.Blocked * 5 <= result.Executions, $"{result.Blocked} blocked of {result.Executions}");
@@ -28,7 +29,7 @@ public sealed class KnownProgramTests
     public void A_deadlock_is_found_within_ten_executions(string name)
     {
         KnownProgram known = Find(name);
-        ExploreResult result = new Explorer(new LockProgramRun(known.Program), new ExploreOptions { StopsAtDeadlock = true }).Run();
+        ExploreResult result = Search.Run(new LockProgramRun(known.Program), new ExploreOptions { StopsAtDeadlock = true });
         Assert.Equal(Verdict.Violation, result.Verdict);
         Assert.InRange(result.Executions + result.Blocked, 1, 10);
     }
@@ -38,8 +39,8 @@ public sealed class KnownProgramTests
     public void The_naive_search_has_every_interleaving(string name)
     {
         KnownProgram known = Find(name);
-        Assert.Equal(known.Interleavings, new Explorer(new LockProgramRun(known.Program), new ExploreOptions { Strategy = Strategy.Naive }).Run().Executions);
+        Assert.Equal(known.Interleavings, Search.Run(new LockProgramRun(known.Program), new ExploreOptions { Strategy = Strategy.Naive }).Executions);
         if (known.AllInterleavings < 1_000_000)
-            Assert.Equal(known.AllInterleavings, new Explorer(new LockProgramRun(known.Program, pointsEverywhere: true), new ExploreOptions { Strategy = Strategy.Naive }).Run().Executions);
+            Assert.Equal(known.AllInterleavings, Search.Run(new LockProgramRun(known.Program, pointsEverywhere: true), new ExploreOptions { Strategy = Strategy.Naive }).Executions);
     }
 }

@@ -1,4 +1,5 @@
 using Apvirt.Explore.Engine;
+using Apvirt.Explore.Searches;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
@@ -52,7 +53,7 @@ public sealed class RaceTests
                 runtime.Spawn($"task {own}", task => tasks[own](owner, task));
             }
         });
-        Assert.Equal(Verdict.Exhausted, new Explorer(program).Run().Verdict);
+        Assert.Equal(Verdict.Exhausted, Search.Run(program).Verdict);
         return checks.Violations.ToArray();
     }
 

@@ -1,5 +1,6 @@
 using Apvirt.Explore.Engine;
 using Apvirt.Explore.Programs;
+using Apvirt.Explore.Searches;
 
 namespace Apvirt.Explore.Tests.Engine;
 
@@ -46,16 +47,13 @@ public sealed class SearchTests
         LockProgram program = Known("S3-4");
         Dictionary<int, long> byPreemptions = [];
         LockProgramRun run = new(program);
-        Explorer all = new(run, new ExploreOptions { Strategy = Strategy.Naive })
+        ExploreResult all = Search.Run(run, new ExploreOptions { Strategy = Strategy.Naive }, execution =>
         {
-            Completed = execution =>
-            {
-                int preemptions = Preemptions(program, execution);
-                byPreemptions[preemptions] = byPreemptions.GetValueOrDefault(preemptions) + 1;
-                return true;
-            },
-        };
-        Assert.Equal(Verdict.Exhausted, all.Run().Verdict);
+            int preemptions = Preemptions(program, execution);
+            byPreemptions[preemptions] = byPreemptions.GetValueOrDefault(preemptions) + 1;
+            return true;
+        });
+        Assert.Equal(Verdict.Exhausted, all.Verdict);
         int most = byPreemptions.Keys.Max();
         for (int bound = 0; bound <= most; bound++)
         {

@@ -1,5 +1,6 @@
 using Apvirt.Explore.Engine;
 using Apvirt.Explore.Programs;
+using Apvirt.Explore.Searches;
 
 namespace Apvirt.Explore.Tests.Programs;
 

@@ -1,5 +1,6 @@
 using Apvirt.Explore.Engine;
 using Apvirt.Explore.Programs;
+using Apvirt.Explore.Searches;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Sharing;

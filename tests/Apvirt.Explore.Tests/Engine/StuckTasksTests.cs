@@ -1,4 +1,5 @@
 using Apvirt.Explore.Engine;
+using Apvirt.Explore.Searches;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
@@ -8,7 +9,7 @@ using Apvirt.Kernel.Waiting;
 namespace Apvirt.Explore.Tests.Engine;
 
 /// <summary>Who waits for whom in the end: a circle is a deadlock, none a lost wake-up.</summary>
-public sealed class WaitCyclesTests
+public sealed class StuckTasksTests
 {
     private static readonly LockClass One = new("one", LockKind.Mutex);
     private static readonly LockClass Other = new("other", LockKind.Mutex);
@@ -23,17 +24,13 @@ public sealed class WaitCyclesTests
             foreach (Func<KernelMutex, KernelMutex, Completion, KernelTask, ValueTask> task in tasks)
                 runtime.Spawn("task", own => task(one, other, done, own));
         });
-        Explorer explorer = new(program)
+        ExploreResult result = Search.Run(program, completed: _ =>
         {
-            Completed = _ =>
-            {
-                ulong left = program.Unfinished;
-                string[][] circles = [.. WaitCycles.Find([.. program.Runtime.Tasks.Where(task => (left >> task.Index & 1) != 0)])];
-                found.Add(left == 0 ? "ends" : circles.Length == 0 ? "lost wake-up" : string.Join(';', circles.Select(circle => string.Join(' ', circle))));
-                return true;
-            },
-        };
-        Assert.Equal(Verdict.Exhausted, explorer.Run().Verdict);
+            IReadOnlyList<string[]> circles = program.Stuck.Circles;
+            found.Add(program.Unfinished == 0 ? "ends" : circles.Count == 0 ? program.Stuck.Kind : string.Join(';', circles.Select(circle => string.Join(' ', circle))));
+            return true;
+        });
+        Assert.Equal(Verdict.Exhausted, result.Verdict);
         return [.. found];
     }
 

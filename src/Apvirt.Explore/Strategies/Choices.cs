@@ -1,6 +1,8 @@
 using System.Numerics;
 
-namespace Apvirt.Explore.Engine;
+using Apvirt.Explore.Engine;
+
+namespace Apvirt.Explore.Strategies;
 
 /// <summary>What there is to choose in one state, and what was chosen: a node of a search that several share.</summary>
 /// <param name="parent">The state before; null for the first.</param>
@@ -9,9 +11,8 @@ namespace Apvirt.Explore.Engine;
 /// <param name="doneBefore">What had been chosen in the state before, when that step was.</param>
 /// <param name="enabled">The tasks that can step.</param>
 /// <param name="sleep">The tasks whose next step leads to nothing new.</param>
-/// <param name="preemptions">Switches away from a task that could have gone on, up to here.</param>
 /// <param name="weight">What part of all executions each of its choices leads to, if all choices that are known lead to as many.</param>
-internal sealed class Choices(Choices? parent, int depth, int task, ulong doneBefore, ulong enabled, ulong sleep, int preemptions, double weight)
+internal sealed class Choices(Choices? parent, int depth, int task, ulong doneBefore, ulong enabled, ulong sleep, double weight)
 {
     internal Choices? Parent => parent;
 
@@ -24,8 +25,6 @@ internal sealed class Choices(Choices? parent, int depth, int task, ulong doneBe
     internal ulong Enabled => enabled;
 
     internal ulong Sleep => sleep;
-
-    internal int Preemptions => preemptions;
 
     internal double Weight => weight;
 

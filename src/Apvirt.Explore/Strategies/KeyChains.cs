@@ -1,4 +1,6 @@
-namespace Apvirt.Explore.Engine;
+using Apvirt.Explore.Engine;
+
+namespace Apvirt.Explore.Strategies;
 
 /// <summary>
 /// The key of what was done so far: one chain of hashes for each task, 128 bits wide. Two sequences have the same key if and, but
