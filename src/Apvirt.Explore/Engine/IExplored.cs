@@ -39,6 +39,12 @@ public interface IExplored
     /// <summary>The releases within the step that was just done, which are no steps of their own.</summary>
     ReadOnlySpan<Step> Released { get; }
 
+    /// <summary>
+    /// The tasks that time has woken after the step that was just done, as bits. Time passes when nobody can go on, so what they
+    /// do follows from all that was done, whoever did the last step.
+    /// </summary>
+    ulong WokenByTime { get; }
+
     /// <summary>Whether somebody may try to acquire what a step releases, so that it makes a difference when; if not, such releases are steps.</summary>
     bool ReleasesMayBeTried { get; }
 

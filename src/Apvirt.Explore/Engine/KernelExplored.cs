@@ -34,6 +34,7 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
     // What the present step does first; and whether it has ended where its task stands.
     private Step _point;
     private bool _isOver;
+    private bool _isTimePassing;
 
     /// <summary>The runtime of the present execution.</summary>
     public ExplorationRuntime Runtime { get; private set; } = null!;
@@ -73,6 +74,9 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
 
     /// <inheritdoc/>
     public ReadOnlySpan<Step> Released => CollectionsMarshal.AsSpan(_released);
+
+    /// <inheritdoc/>
+    public ulong WokenByTime { get; private set; }
 
     /// <inheritdoc/>
     public ReadOnlySpan<Step> Accessed => CollectionsMarshal.AsSpan(_accessed);
@@ -184,6 +188,7 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
 
     private void BeginStep(SteppedTask stepped)
     {
+        WokenByTime = 0;
         _steps[stepped.Index]++;
         _point = _next[stepped.Index];
         _released.Clear();
@@ -270,8 +275,10 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
     void IStepListener.Woken(SteppedTask task)
     {
         _released.Add(new Step(StepKind.Unlock, task.Index));
-        _races.Woken(task.Index);
-        _needs.Woken(task.Index);
+        if (_isTimePassing)
+            WokenByTime |= 1UL << task.Index;
+        _races.Woken(task.Index, _isTimePassing);
+        _needs.Woken(task.Index, _isTimePassing);
         // Being woken is an acquisition of what the waker has released, so that what follows from waking is known.
         _next[task.Index] = new Step(StepKind.Lock, task.Index);
     }
@@ -344,7 +351,10 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
     // When all have come to rest; whom time wakes, the last step has woken.
     private void LetTimePass()
     {
-        if (Enabled == 0 && Unfinished != 0)
-            Runtime.LetTimePass();
+        if (Enabled != 0 || Unfinished == 0)
+            return;
+        _isTimePassing = true;
+        Runtime.LetTimePass();
+        _isTimePassing = false;
     }
 }

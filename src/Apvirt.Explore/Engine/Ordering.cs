@@ -68,11 +68,13 @@ internal sealed class Ordering(int tasksMax)
         _known[Task][Task]++;
     }
 
-    /// <summary>A task was started or woken.</summary>
-    internal void Woken(int task)
+    /// <summary>A task was started or woken: by time after all that was done, or else by the task that does its step.</summary>
+    internal void Woken(int task, bool isByTime)
     {
         if (Task < 0)
             return;
+        for (int other = 0; isByTime && other < tasksMax; other++)
+            _known[task].Join(_known[other]);
         _known[task].Join(_known[Task]);
         _known[Task][Task]++;
     }

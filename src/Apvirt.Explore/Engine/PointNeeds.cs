@@ -63,7 +63,7 @@ internal sealed class PointNeeds(int tasksMax)
         _isAfterRelease = true;
     }
 
-    internal void Woken(int task) => _ordering.Woken(task);
+    internal void Woken(int task, bool isByTime) => _ordering.Woken(task, isByTime);
 
     internal void Passed(string spinLock, bool isReleased)
     {

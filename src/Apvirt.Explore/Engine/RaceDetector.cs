@@ -36,7 +36,7 @@ internal sealed class RaceDetector(int tasksMax)
 
     internal void Released(object target, bool isShared) => _ordering.Released(target, isShared);
 
-    internal void Woken(int task) => _ordering.Woken(task);
+    internal void Woken(int task, bool isByTime) => _ordering.Woken(task, isByTime);
 
     /// <summary>Something is accessed in the present step.</summary>
     /// <returns>What is wrong; null if nothing.</returns>

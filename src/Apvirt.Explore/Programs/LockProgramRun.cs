@@ -148,6 +148,9 @@ public sealed class LockProgramRun : IExplored
     }
 
     /// <inheritdoc/>
+    public ulong WokenByTime => 0;
+
+    /// <inheritdoc/>
     public ReadOnlySpan<Step> Released => _released.AsSpan(0, _releasedCount);
 
     /// <inheritdoc/>

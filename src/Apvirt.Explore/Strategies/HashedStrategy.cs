@@ -81,7 +81,7 @@ internal sealed class HashedStrategy(HashedFrontier frontier, IExplored program,
     public bool Did()
     {
         int depth = execution.Depth - 1;
-        _chains.Add(execution.TaskAt(depth), execution.StepAt(depth), program.Released, program.Accessed);
+        _chains.Add(execution.TaskAt(depth), execution.StepAt(depth), program.Released, program.Accessed, program.WokenByTime);
         UInt128 parent = _key;
         _key = _chains.Key;
         return execution.Depth < _prefix.Length || Expand(parent);

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Apvirt.Explore.Engine;
 
 namespace Apvirt.Explore.Strategies;
@@ -69,13 +70,25 @@ internal sealed class KeyChains(int tasks, StepKind? hole = null)
     /// <param name="point">What it did first.</param>
     /// <param name="released">What it released.</param>
     /// <param name="accessed">What it accessed.</param>
-    internal void Add(int task, in Step point, ReadOnlySpan<Step> released, ReadOnlySpan<Step> accessed)
+    /// <param name="wokenByTime">The tasks that time woke then, which is none of the step's doing.</param>
+    internal void Add(int task, in Step point, ReadOnlySpan<Step> released, ReadOnlySpan<Step> accessed, ulong wokenByTime = 0)
     {
         Follow(task, point);
         foreach (Step access in accessed)
             Follow(task, access);
         foreach (Step release in released)
-            Follow(task, release);
+        {
+            if (release.Object >= tasks || (wokenByTime >> release.Object & 1) == 0)
+                Follow(task, release);
+        }
+        if (wokenByTime == 0)
+            return;
+        UInt128 all = Key;
+        for (ulong rest = wokenByTime; rest != 0; rest &= rest - 1)
+        {
+            ref UInt128 woken = ref _chains[BitOperations.TrailingZeroCount(rest)];
+            woken = Mix(woken, all);
+        }
     }
 
     private void Follow(int task, in Step step)

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Apvirt.Explore.Engine;
 
 namespace Apvirt.Explore.Strategies;
@@ -26,6 +27,11 @@ internal sealed class StepOrder
     private readonly int[] _last;
     private readonly VectorClocks _known;
 
+    // Tasks that time has woken and that have not gone on yet, as bits; and by depth of the step with which they went on, what
+    // they knew then.
+    private ulong _wakesByTime;
+    private readonly Dictionary<int, VectorClocks> _wokenByTime = [];
+
     // By object: what was done to it in this execution in order; and whether anything but exclusive acquisitions and releases
     // was ever done to it.
     private Access[][] _accesses = [];
@@ -52,7 +58,10 @@ internal sealed class StepOrder
     internal VectorClock ClockAt(int depth) => _clocks[depth];
 
     /// <summary>What the step at a depth follows from without what it does: the clock of the task's step before.</summary>
-    internal VectorClock KnownBefore(int depth) => _before[depth] < 0 ? default : _clocks[_before[depth]];
+    internal VectorClock KnownBefore(int depth) =>
+        _wokenByTime.TryGetValue(depth, out VectorClocks? woken) ? woken[0]
+        : _before[depth] < 0 ? default
+        : _clocks[_before[depth]];
 
     /// <summary>What a task knows now.</summary>
     internal VectorClock KnownTo(int task) => _known[task];
@@ -81,6 +90,7 @@ internal sealed class StepOrder
         _touched.Clear();
         Array.Fill(_last, -1);
         _known.Clear();
+        _wakesByTime = 0;
     }
 
     /// <summary>A step was done that was done before in the same place.</summary>
@@ -89,6 +99,8 @@ internal sealed class StepOrder
         int task = _execution.TaskAt(depth);
         _last[task] = depth;
         _known[task].Set(_clocks[depth]);
+        _wakesByTime &= ~(1UL << task);
+        LetTimePass(program);
         Log(depth, program);
     }
 
@@ -99,6 +111,14 @@ internal sealed class StepOrder
         _before[depth] = _last[task];
         _last[task] = depth;
         VectorClock known = _known[task];
+        _wokenByTime.Remove(depth);
+        if ((_wakesByTime >> task & 1) != 0)
+        {
+            VectorClocks before = new(_tasks, 1);
+            before[0].Set(known);
+            _wokenByTime.Add(depth, before);
+            _wakesByTime &= ~(1UL << task);
+        }
         JoinWhatMeets(known, task, _execution.StepAt(depth));
         foreach (Step access in program.Accessed)
             JoinWhatMeets(known, task, access);
@@ -106,6 +126,7 @@ internal sealed class StepOrder
             JoinWhatMeets(known, task, release);
         known[task] = depth + 1;
         _clocks[depth].Set(known);
+        LetTimePass(program);
         Log(depth, program);
     }
 
@@ -132,6 +153,18 @@ internal sealed class StepOrder
                 return true;
         }
         return false;
+    }
+
+    // What tasks do that time has woken follows from all that was done.
+    private void LetTimePass(IExplored program)
+    {
+        for (ulong rest = program.WokenByTime; rest != 0; rest &= rest - 1)
+        {
+            int woken = BitOperations.TrailingZeroCount(rest);
+            for (int task = 0; task < _tasks; task++)
+                _known[woken].Join(_known[task]);
+            _wakesByTime |= 1UL << woken;
+        }
     }
 
     private void JoinWhatMeets(VectorClock known, int task, in Step part)

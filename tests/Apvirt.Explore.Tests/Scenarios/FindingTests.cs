@@ -5,7 +5,7 @@ using Apvirt.Explore.Scenarios;
 namespace Apvirt.Explore.Tests.Scenarios;
 
 /// <summary>Each finding of invariants.md that exists in the code is found in its minimal configuration, and gone under strict.</summary>
-public sealed class FindingTests
+public sealed class FindingTests(ExploredScenarios explored)
 {
     // What invariants.md says each finding violates, as far as its configuration goes: I11 needs a new owner of the queue, so
     // F06 has two, and of F21 the code of the reset says that the queue is clean. F16 breaks the rules of vfio.md §6, F20 M089. F02 and F06 are one quirk, so F06 has I10 too; a subclass that stays
@@ -38,10 +38,10 @@ public sealed class FindingTests
         { "remove-goes-first", "vfio.md 10", "I30" },
     };
 
-    private static ScenarioResult Explore(string name, Profile profile, out Scenario scenario)
+    private ScenarioResult Explore(string name, Profile profile, out Scenario scenario)
     {
         scenario = ScenarioFiles.Read("findings", name + ".yaml") with { Profile = profile };
-        return new ScenarioSearch(scenario).Run(new ExploreOptions());
+        return explored.Of("findings", name + ".yaml", profile);
     }
 
     [Theory]

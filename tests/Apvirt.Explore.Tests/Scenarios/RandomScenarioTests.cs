@@ -14,7 +14,7 @@ public sealed class RandomScenarioTests
     // What sleeps until somebody else does something, which a preparation one after another cannot wait for.
     private static readonly string[] Sleeping = ["\"guest.wait\"", "/remove\"", "/power\"", "vfio-pci/unbind"];
 
-    private static Scenario Make(FuzzPlan plan, int callers)
+    internal static Scenario Make(FuzzPlan plan, int callers)
     {
         string[] operations = [.. plan.Steps.Select(step => step.Text)];
         string[] setup = [.. operations[..25].Where(o => !Sleeping.Any(part => o.Contains(part, StringComparison.Ordinal)))];

@@ -1,6 +1,9 @@
 using Apvirt.Ap.Profiles;
 using Apvirt.Explore.Engine;
 using Apvirt.Explore.Scenarios;
+using Apvirt.Explore.Tests.Scenarios;
+
+[assembly: AssemblyFixture(typeof(ExploredScenarios))]
 
 namespace Apvirt.Explore.Tests.Scenarios;
 
@@ -35,17 +38,19 @@ internal static class ScenarioFiles
     internal static bool IsLarge(string name) => name is "x-kvm.yaml" or "x-zdev.yaml";
 }
 
-/// <summary>What exploring the scenarios of examples found: each is explored once for all tests of a class.</summary>
+/// <summary>What exploring the scenarios and findings of examples found: each is explored once for all tests.</summary>
 public sealed class ExploredScenarios
 {
-    private readonly Dictionary<(string Name, string Profile), ScenarioResult> _results = [];
+    private readonly Dictionary<(string Folder, string Name, string Profile), ScenarioResult> _results = [];
 
-    internal ScenarioResult Of(string name, Profile profile)
+    internal ScenarioResult Of(string name, Profile profile) => Of("scenarios", name, profile);
+
+    internal ScenarioResult Of(string folder, string name, Profile profile)
     {
         lock (_results)
         {
-            if (!_results.TryGetValue((name, profile.Name), out ScenarioResult? result))
-                _results.Add((name, profile.Name), result = ScenarioFiles.Explore("scenarios", name, profile));
+            if (!_results.TryGetValue((folder, name, profile.Name), out ScenarioResult? result))
+                _results.Add((folder, name, profile.Name), result = ScenarioFiles.Explore(folder, name, profile));
             return result;
         }
     }

@@ -5,7 +5,7 @@ using Apvirt.Explore.Scenarios;
 namespace Apvirt.Explore.Tests.Scenarios;
 
 /// <summary>Scenarios on the real driver.</summary>
-public sealed class ScenarioTests(ExploredScenarios explored) : IClassFixture<ExploredScenarios>
+public sealed class ScenarioTests(ExploredScenarios explored)
 {
     public static TheoryData<string> Names => [.. Directory.GetFiles(ScenarioFiles.Folder("scenarios"), "*.yaml").Select(file => Path.GetFileName(file)).Where(name => !name.StartsWith("belief", StringComparison.Ordinal) && !name.StartsWith("seed", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
 
