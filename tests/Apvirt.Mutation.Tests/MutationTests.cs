@@ -95,6 +95,17 @@ public sealed class MutationTests
         Assert.Contains("pqap_hook_rwsem", host.Fuzz(episodes: 600)!, StringComparison.Ordinal);
     }
 
+    // Nothing is wrong with either section: what is lost is lost between them. In one section nothing is, which ScenarioTests shows.
+    [Fact]
+    public void M123_looking_and_beginning_to_wait_in_two_sections_loses_a_wake_up()
+    {
+        using MutatedHost host = MutatedHost.Make(
+            "Apvirt.Kvm/Interrupts/Gisa.Delivery.cs",
+            "        using KernelSpinLock.Section section = RefLock.Lock(task);\n        ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);\n        if (state.HoldOuts > 0)\n            return -1;\n        int possible = state.Pending & idle.Subclasses;\n",
+            "        int possible;\n        using (RefLock.Lock(task))\n            possible = _state.Read(task, this, KvmGuards.Delivery).Pending & idle.Subclasses;\n        using KernelSpinLock.Section section = RefLock.Lock(task);\n        ref GisaState state = ref _state.Change(task, this, KvmGuards.Delivery);\n        if (state.HoldOuts > 0)\n            return -1;\n");
+        Assert.Contains(host.Explore("x-wake.yaml"), violation => violation.StartsWith("V08 ", StringComparison.Ordinal));
+    }
+
     [Fact]
     public void I34_a_file_that_is_not_bound_and_yet_attached_is_found()
     {

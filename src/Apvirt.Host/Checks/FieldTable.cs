@@ -14,5 +14,5 @@ public static class FieldTable
 {
     /// <summary>The fields.</summary>
     public static IReadOnlyList<SharedField> All { get; } =
-        [.. DeviceFields.All, .. ApFields.All, .. KvmFields.All, .. VfioFields.All, .. VfioApFields.All, .. PciFields.All, .. GuestFields.All];
+        [.. KernelFields.All, .. DeviceFields.All, .. ApFields.All, .. KvmFields.All, .. VfioFields.All, .. VfioApFields.All, .. PciFields.All, .. GuestFields.All];
 }

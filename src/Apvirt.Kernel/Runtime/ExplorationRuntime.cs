@@ -118,12 +118,23 @@ public sealed class ExplorationRuntime : KernelRuntime
             _preparing.Enqueue(prepared);
             return prepared;
         }
+        return Start(name, body, EarlyMax, isTimer: false);
+    }
+
+    internal override bool DecidesTimers => _listener is not null;
+
+    // A timer that sets itself again whenever it fires would never come to an end: of such a chain one fires early.
+    internal override void SpawnTimer(string name, Func<KernelTask, ValueTask> body) =>
+        Start(name, body, _stepping is { IsTimer: true } timer ? timer.EarlyLeft : EarlyMax, isTimer: true);
+
+    private SpawnedTask Start(string name, Func<KernelTask, ValueTask> body, int early, bool isTimer)
+    {
         string path = _stepping is { } parent ? $"{parent.Path}.{parent.Children++}" : $"{_roots++}";
         SpawnedTask spawned = new(CreateTask(name), body, path);
-        SteppedTask task = new(Numbers.Of(path), spawned.Task, EarlyMax) { Spawned = spawned, Item = spawned, Path = path };
+        SteppedTask task = new(Numbers.Of(path), spawned.Task, early) { Spawned = spawned, Item = spawned, Path = path, IsTimer = isTimer };
         _tasks.Add(task);
         _byTask.Add(spawned.Task, task);
-        _listener.Woken(task);
+        _listener!.Woken(task);
         return spawned;
     }
 
@@ -136,6 +147,7 @@ public sealed class ExplorationRuntime : KernelRuntime
     public void Step(SteppedTask task)
     {
         _stepping = task;
+        task.HasFired |= task.Kind == PointKind.Sleep;
         _isAfterRelease = false;
         _contended = task.IsWoken || task.Amid is not null || task.Kind is PointKind.Lock or PointKind.LockShared or PointKind.LockRecursive or PointKind.Begin or PointKind.Sleep ? 0 : 1;
         if (task.Amid is not null)

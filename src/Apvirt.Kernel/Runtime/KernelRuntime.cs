@@ -69,6 +69,14 @@ public abstract class KernelRuntime
         return AwaitThenDisposeAsync(pending, timer);
     }
 
+    /// <summary>Whether the runtime decides when timers are due, as it decides who goes on.</summary>
+    internal virtual bool DecidesTimers => false;
+
+    /// <summary>Starts a task that sleeps until a timer is due, where the runtime decides when that is.</summary>
+    /// <param name="name">Name of the timer.</param>
+    /// <param name="body">Sleeps, then does what the timer is for.</param>
+    internal virtual void SpawnTimer(string name, Func<KernelTask, ValueTask> body) => Spawn(name, body);
+
     /// <summary>The next number of the runtime's random sequence.</summary>
     public abstract ulong NextRandom();
 

@@ -33,8 +33,13 @@ public sealed class SteppedTask
     /// <summary>What it is about to do to the target.</summary>
     public PointKind Kind { get; internal set; }
 
-    /// <summary>Whether it has ended.</summary>
-    public bool HasEnded => Spawned.IsOver;
+    /// <summary>Whether it has ended. A timer that only waits for its time has nothing to end.</summary>
+    public bool HasEnded => Spawned.IsOver || (IsTimer && !HasFired && Kind == PointKind.Sleep && !CanStep);
+
+    /// <summary>Whether it sleeps until a timer is due, and then does what that is for.</summary>
+    public bool IsTimer { get; internal init; }
+
+    internal bool HasFired { get; set; }
 
     /// <summary>What it is about to do in the middle of its code, where it stands: releases, reads or writes something; null if it does not.</summary>
     public string? Amid { get; internal set; }

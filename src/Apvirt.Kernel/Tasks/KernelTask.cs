@@ -14,8 +14,6 @@ namespace Apvirt.Kernel.Tasks;
 /// </summary>
 public sealed partial class KernelTask
 {
-    private static readonly SharedField Signal = new("signal", "it only ever comes, and whoever waits is woken");
-
     private Shared<bool> _isInterrupted;
     private HeldLock[] _held = new HeldLock[8];
     private int _heldCount;
@@ -54,7 +52,7 @@ public sealed partial class KernelTask
     public KernelChecks? Checks { get; }
 
     /// <summary>Whether a signal is pending; interruptible waits end with <see cref="Errno.EINTR"/> (sysfs.md G11).</summary>
-    public bool IsInterrupted => _isInterrupted.Read(Runtime, Name, Signal);
+    public bool IsInterrupted => _isInterrupted.Read(Runtime, Name, KernelFields.Signal);
 
     /// <summary>True when the runtime wants a scheduling point before each acquisition.</summary>
     public bool HasPoints { get; }
@@ -73,7 +71,7 @@ public sealed partial class KernelTask
     /// <summary>Delivers a signal: an interruptible wait of the task ends, a later one does not begin.</summary>
     public void Interrupt()
     {
-        _isInterrupted.Write(Runtime, Name, Signal, true);
+        _isInterrupted.Write(Runtime, Name, KernelFields.Signal, true);
         Waiter.Interrupt();
     }
 
