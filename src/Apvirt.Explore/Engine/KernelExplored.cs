@@ -9,15 +9,23 @@ using Apvirt.Kernel.Waiting;
 
 namespace Apvirt.Explore.Engine;
 
-/// <summary>Tasks of the kernel layers as something to explore: each execution prepares them anew.</summary>
+/// <summary>What was prepared for executions to begin with.</summary>
+/// <param name="Roots">The objects that everything there can be reached from.</param>
+/// <param name="Outside">Objects that can be reached too and do not belong to an execution, such as what is learnt from all of them.</param>
+public sealed record PreparedState(IReadOnlyList<object> Roots, IReadOnlyList<object> Outside);
+
+/// <summary>Tasks of the kernel layers as something to explore.</summary>
 /// <param name="makeRuntime">Makes the runtime of an execution, with the numbers of tasks that it is given.</param>
-/// <param name="begin">Prepares the state and starts the tasks, after <see cref="ExplorationRuntime.Begin"/>.</param>
+/// <param name="begin">Starts the tasks, after <see cref="ExplorationRuntime.Begin"/>; makes what they need unless it is prepared.</param>
 public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRuntime, Action<ExplorationRuntime, IStepListener> begin) : IExplored, IStandsAmid, IStepListener
 {
     /// <summary>The most tasks at once.</summary>
     public const int TasksMax = ExplorationRuntime.TasksMax;
 
     private const string Everything = "everything";
+
+    // A search of a few executions is over before a mark would pay.
+    private const int BootsBeforeMark = 16;
 
     private readonly Dictionary<object, int> _objects = new(ReferenceEqualityComparer.Instance);
     private readonly Dictionary<int, object> _targets = [];
@@ -29,6 +37,8 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
     private readonly long[] _steps = new long[TasksMax];
     private readonly RaceDetector _races = new(TasksMax);
     private readonly PointNeeds _needs = new(TasksMax);
+    private StateMark? _mark;
+    private int _boots;
     private SteppedTask? _stepping;
 
     // What the present step does first; and whether it has ended where its task stands.
@@ -89,6 +99,12 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
 
     /// <summary>Numbers of tasks; one object for all threads of a search.</summary>
     public TaskNumbers Tasks { get; init; } = new(TasksMax);
+
+    /// <summary>
+    /// Prepares what all executions begin with. It is done for the first few; later ones begin with that state brought back. Null
+    /// if whoever begins an execution makes it anew.
+    /// </summary>
+    public Func<ExplorationRuntime, PreparedState>? Prepare { get; init; }
 
     /// <summary>What carries the tasks, where they stand still in the middle of their code; null if they do not.</summary>
     internal TaskThreads? Carrier { get; init; }
@@ -153,10 +169,16 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
         _released.Clear();
         _accessed.Clear();
         Carrier?.Abandon();
-        Runtime = makeRuntime(Tasks);
+        if (_mark is null)
+            Boot();
+        else
+            _mark.Restore();
         begin(Runtime, this);
         LetTimePass();
     }
+
+    /// <summary>The next execution begins with what is prepared anew.</summary>
+    public void Forget() => (_mark, _boots) = (null, 0);
 
     /// <inheritdoc/>
     public Step Next(int task) => _next[task];
@@ -171,6 +193,13 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
         if (!_isOver)
             EndStep();
         LetTimePass();
+    }
+
+    private void Boot()
+    {
+        Runtime = makeRuntime(Tasks);
+        if (Prepare?.Invoke(Runtime) is { } prepared && ++_boots > BootsBeforeMark && StateMark.IsSupported)
+            _mark = new StateMark([Runtime, .. prepared.Roots], [Tasks, .. Carrier is null ? Array.Empty<object>() : [Carrier], .. prepared.Outside]);
     }
 
     Func<int, bool>? IStandsAmid.GoesOn { get; set; }

@@ -59,6 +59,11 @@ internal sealed class ScenarioWorker : IDisposable
         _at = new int[_operations.Length];
         Program = new KernelExplored(given => new ExplorationRuntime { Checks = _checks, Carrier = _threads, PointsAt = pointsAt, Numbers = given }, Begin)
         {
+            Prepare = runtime =>
+            {
+                Prepare(runtime);
+                return new PreparedState([_host, _boot], [_checks]);
+            },
             Carrier = _threads,
             Numbers = numbers ?? new ObjectNumbers(),
             Tasks = tasks ?? new TaskNumbers(KernelExplored.TasksMax),
@@ -188,6 +193,7 @@ internal sealed class ScenarioWorker : IDisposable
         _violations.Clear();
         // What was reported once would not be reported again.
         _checks = new KernelChecks(LockOrder.Declared);
+        Program.Forget();
         Program.Restart();
         Turns turns = new();
         while (Program.Enabled is not 0 and var enabled && steps.Count < StepsMax)
@@ -217,7 +223,6 @@ internal sealed class ScenarioWorker : IDisposable
 
     private void Begin(ExplorationRuntime runtime, IStepListener listener)
     {
-        Prepare(runtime);
         foreach (string belief in _scenario.Beliefs)
             _host.Checks!.Add(Beliefs.Find(belief)!);
         // What the preparation shows is no matter of interleavings.
@@ -351,5 +356,5 @@ internal sealed class ScenarioWorker : IDisposable
         return new ScheduleStep(name, action, target?.Name ?? "");
     }
 
-    private string Outcome() => OutcomeText.Of(_host, _answers.SelectMany(answers => answers));
+    internal string Outcome() => OutcomeText.Of(_host, _answers.SelectMany(answers => answers));
 }
