@@ -21,19 +21,21 @@ internal static class FuzzCommand
         Option<ulong> seed = new("--seed") { Description = "Same seed, same run.", DefaultValueFactory = _ => 1 };
         Option<int> operations = new("--operations") { Description = "How many operations.", DefaultValueFactory = _ => 100_000 };
         Option<int> tasks = new("--tasks") { Description = "How many callers at once. Of one alone it is also checked that what is refused has changed nothing.", DefaultValueFactory = _ => 8 };
+        Option<string> engine = new("--engine") { Description = "Who decides which caller goes on. random: each step is drawn. pct: callers have drawn priorities, which change at a few drawn steps.", DefaultValueFactory = _ => "random" };
+        engine.AcceptOnlyFromAmong("random", "pct");
         Option<string?> replay = new("--replay") { Description = "Run a file that an earlier failure wrote, exactly as it was." };
         Option<string> output = new("--output") { Description = "Where a failure is written.", DefaultValueFactory = _ => "fuzz-failure.jsonl" };
         Option<string> profile = CheckOptions.ProfileName();
         profile.DefaultValueFactory = _ => Profile.Strict.Name;
         Command command = new("fuzz", "Random operations of every kind, several at once, with injected faults and every check on. A failure is shrunk, written to a file, and replays exactly.")
         {
-            seed, operations, tasks, profile, replay, output,
+            seed, operations, tasks, profile, engine, replay, output,
         };
         operations.Validators.Add(result => Positive(result.GetValueOrDefault<int>(), "--operations", result.AddError));
         tasks.Validators.Add(result => Positive(result.GetValueOrDefault<int>(), "--tasks", result.AddError));
         command.SetAction(parsed => parsed.GetValue(replay) is { } file
             ? Replay(file, io)
-            : Run(parsed.GetValue(seed), parsed.GetValue(operations), parsed.GetValue(tasks), Profile.Find(parsed.GetValue(profile)!)!, parsed.GetValue(output)!, io));
+            : Run(parsed.GetValue(seed), parsed.GetValue(operations), parsed.GetValue(tasks), Profile.Find(parsed.GetValue(profile)!)!, parsed.GetValue(engine) == "pct", parsed.GetValue(output)!, io));
         return command;
     }
 
@@ -43,7 +45,7 @@ internal static class FuzzCommand
             complain($"{option}: expected a number of at least 1");
     }
 
-    private static int Run(ulong seed, int operations, int tasks, Profile profile, string output, CommandIo io)
+    private static int Run(ulong seed, int operations, int tasks, Profile profile, bool hasPriorities, string output, CommandIo io)
     {
         long start = Stopwatch.GetTimestamp();
         KernelChecks checks = new(LockOrder.Declared);
@@ -54,7 +56,7 @@ internal static class FuzzCommand
         {
             for (int episode = 0; episode < episodes; episode++)
             {
-                FuzzPlan plan = FuzzPlan.Make(seed, episode, Math.Min(EpisodeLength, operations - (episode * EpisodeLength)), tasks, profile);
+                FuzzPlan plan = FuzzPlan.Make(seed, episode, Math.Min(EpisodeLength, operations - (episode * EpisodeLength)), tasks, profile) with { HasPriorities = hasPriorities };
                 FuzzResult result = FuzzRun.Run(plan, checks);
                 done += result.Operations;
                 digests.Append(result.Digest);

@@ -25,6 +25,18 @@ public sealed record FuzzPlan(string Header, ulong Seed, Profile Profile, IReadO
 {
     private const int OperationsOfTask = 3;
 
+    // As many choices an operation has, about: places where priorities may change.
+    private const int ChoicesOfOperation = 8;
+    private const int PriorityChanges = 3;
+    private const string ByPriorities = "pct";
+
+    /// <summary>Whether tasks have drawn priorities; otherwise each step is drawn among those that can be done.</summary>
+    public bool HasPriorities { get; init; }
+
+    /// <summary>Who decides which task goes on.</summary>
+    internal IChooser Chooser =>
+        HasPriorities ? new PriorityChooser(Seed, PriorityChanges, Math.Max(1, Steps.Count * ChoicesOfOperation)) : new RandomChooser(Seed);
+
     /// <summary>Makes the plan of an episode.</summary>
     /// <param name="seed">Seed of the whole run.</param>
     /// <param name="episode">Number of the episode.</param>
@@ -49,7 +61,7 @@ public sealed record FuzzPlan(string Header, ulong Seed, Profile Profile, IReadO
     {
         StringBuilder text = new();
         text.Append(Header.AsSpan(0, Header.Length - 1))
-            .Append(string.Create(CultureInfo.InvariantCulture, $",\"fuzz\":{{\"seed\":\"{Seed}\",\"profile\":\"{Profile.Name}\"}}}}\n"));
+            .Append(string.Create(CultureInfo.InvariantCulture, $",\"fuzz\":{{\"seed\":\"{Seed}\",\"profile\":\"{Profile.Name}\"{(HasPriorities ? $",\"engine\":\"{ByPriorities}\"" : "")}}}}}\n"));
         foreach (FuzzStep step in Steps)
             text.Append(string.Create(CultureInfo.InvariantCulture, $"{step.Text.AsSpan(0, step.Text.Length - 1)},\"round\":{step.Round},\"task\":{step.Task}}}\n"));
         return text.ToString();
@@ -86,7 +98,10 @@ public sealed record FuzzPlan(string Header, ulong Seed, Profile Profile, IReadO
                 steps.Add(new FuzzStep(round, task, line.Question));
             }
         }
-        plan = new FuzzPlan(header[..header.IndexOf(",\"fuzz\"", StringComparison.Ordinal)] + "}", seed, profile, steps);
+        plan = new FuzzPlan(header[..header.IndexOf(",\"fuzz\"", StringComparison.Ordinal)] + "}", seed, profile, steps)
+        {
+            HasPriorities = fuzz.TryGetProperty("engine", out JsonElement engine) && engine.GetString() == ByPriorities,
+        };
         return null;
     }
 }

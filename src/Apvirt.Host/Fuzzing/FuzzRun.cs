@@ -39,7 +39,7 @@ public static class FuzzRun
         checks ??= new KernelChecks(Checks.LockOrder.Declared);
         if (new TraceReader("plan", Encoding.UTF8.GetBytes(plan.Header)).ReadHeader(out TraceHeader? header) is { } error)
             throw new ArgumentException(error.ToString(), nameof(plan));
-        SimulationRuntime runtime = new(plan.Seed, preemptive: true) { Checks = checks };
+        SimulationRuntime runtime = new(plan.Chooser, plan.Seed, preemptive: true) { Checks = checks };
         KernelTask boot = runtime.CreateTask("boot");
         ValueTask<VirtualHost> booting = VirtualHost.BootAsync(boot, header!.ToSetup() with { Profile = plan.Profile });
         VirtualHost host = runtime.Drive(booting);

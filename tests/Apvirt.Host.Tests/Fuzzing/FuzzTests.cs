@@ -51,6 +51,19 @@ public sealed class FuzzTests
     }
 
     [Fact]
+    public void Priorities_are_another_run_of_the_same_plan_and_a_plan_keeps_them()
+    {
+        FuzzPlan plan = FuzzPlan.Make(3, 0, 480, tasks: 8, Profile.Strict);
+        FuzzPlan byPriorities = plan with { HasPriorities = true };
+        FuzzResult result = FuzzRun.Run(byPriorities);
+        Assert.Equal((480, 0), (result.Operations, result.Violations.Count));
+        Assert.NotEqual(FuzzRun.Run(plan).Digest, result.Digest);
+        Assert.Null(FuzzPlan.Read("f.jsonl", Encoding.UTF8.GetBytes(byPriorities.ToText()), out FuzzPlan? read));
+        Assert.True(read!.HasPriorities);
+        Assert.NotEqual(FuzzRun.Run(read with { HasPriorities = false }).Digest, FuzzRun.Run(read).Digest);
+    }
+
+    [Fact]
     public void A_failure_shrinks_to_a_file_that_replays_exactly()
     {
         FuzzPlan plan = Enumerable.Range(0, 200)
