@@ -52,6 +52,15 @@ public class MatrixBenchmarks
         _machine.Require(_machine.Host.ApBus.BindAsync(_machine.Task, _driver, _machine.LastQueue));
     }
 
+    [Benchmark(Description = "detach + attach")]
+    public void DetachAttach()
+    {
+        ValueTask detach = _machine.Mdev.CloseDeviceAsync(_machine.Task);
+        if (!detach.IsCompletedSuccessfully)
+            _machine.Runtime.Drive(detach);
+        _machine.Require(_machine.Mdev.OpenDeviceAsync(_machine.Task));
+    }
+
     [Benchmark(Description = "ap_config clear + set")]
     public void ConfigClearSet()
     {

@@ -30,48 +30,99 @@ public sealed class VfioApDriver : ApDriver
     public override bool TakesQueues => true;
 
     /// <inheritdoc/>
-    public override async ValueTask<Errno> ProbeAsync(KernelTask task, Device device)
+    public override ValueTask<Errno> ProbeAsync(KernelTask task, Device device)
     {
-        ApQueue apQueue = (ApQueue)device;
-        GuestsHeld guests = await _matrix.LockGuestsAsync(task);
-        MatrixMdev? mdev = _matrix.AssigneeOf(guests, apQueue.Apqn);
-        UpdateLocks locks = await _matrix.LockUnderGuestsAsync(guests, mdev);
-        device.AddDriverAttributes(task, QueueFiles);
-        VfioApQueue queue = new(apQueue, _matrix.RowFor(locks, apQueue.Apqn.Apid));
+        ValueTask<GuestsHeld> guests = _matrix.LockGuestsAsync(task);
+        return guests.IsCompletedSuccessfully ? ProbeUnderGuestsAsync(guests.Result, (ApQueue)device) : ProbeAfterAsync(guests, (ApQueue)device);
+    }
+
+    /// <inheritdoc/>
+    public override ValueTask RemoveAsync(KernelTask task, Device device)
+    {
+        // Before any lock: a running show of the status takes guests_lock (I29).
+        ValueTask files = device.RemoveDriverAttributesAsync(task);
+        Apqn apqn = ((ApQueue)device).Apqn;
+        if (!files.IsCompletedSuccessfully)
+            return RemoveAfterAsync(files, task, apqn);
+        ValueTask<UpdateLocks> locks = _matrix.LockForQueueAsync(task, apqn);
+        return locks.IsCompletedSuccessfully ? RemoveLockedAsync(locks.Result, apqn) : RemoveAfterAsync(locks, apqn);
+    }
+
+    private async ValueTask<Errno> ProbeAfterAsync(ValueTask<GuestsHeld> guests, ApQueue device) => await ProbeUnderGuestsAsync(await guests, device);
+
+    private ValueTask<Errno> ProbeUnderGuestsAsync(GuestsHeld guests, ApQueue device)
+    {
+        MatrixMdev? mdev = _matrix.AssigneeOf(guests, device.Apqn);
+        ValueTask<UpdateLocks> locks = _matrix.LockUnderGuestsAsync(guests, mdev);
+        return locks.IsCompletedSuccessfully ? ProbeLockedAsync(locks.Result, device, mdev) : ProbeAfterAsync(locks, device, mdev);
+    }
+
+    private async ValueTask<Errno> ProbeAfterAsync(ValueTask<UpdateLocks> locks, ApQueue device, MatrixMdev? mdev) =>
+        await ProbeLockedAsync(await locks, device, mdev);
+
+    private ValueTask<Errno> ProbeLockedAsync(UpdateLocks locks, ApQueue device, MatrixMdev? mdev)
+    {
+        device.AddDriverAttributes(locks.Task, QueueFiles);
+        VfioApQueue queue = new(device, _matrix.RowFor(locks, device.Apqn.Apid));
         queue.Row.Add(locks, queue);
-        if (mdev is not null)
-            await mdev.QueueArrivedAsync(locks, queue);
+        ValueTask arrival = mdev?.QueueArrivedAsync(locks, queue) ?? default;
+        if (!arrival.IsCompletedSuccessfully)
+            return ReleaseAfterAsync(arrival, locks);
+        locks.Release();
+        return new ValueTask<Errno>(Errno.Ok);
+    }
+
+    private static async ValueTask<Errno> ReleaseAfterAsync(ValueTask arrival, UpdateLocks locks)
+    {
+        await arrival;
         locks.Release();
         return Errno.Ok;
     }
 
-    /// <inheritdoc/>
-    public override async ValueTask RemoveAsync(KernelTask task, Device device)
+    private async ValueTask RemoveAfterAsync(ValueTask files, KernelTask task, Apqn apqn)
     {
-        ApQueue apQueue = (ApQueue)device;
-        // Before any lock: a running show of the status takes guests_lock (I29).
-        await device.RemoveDriverAttributesAsync(task);
-        GuestsHeld guests = await _matrix.LockGuestsAsync(task);
-        VfioApQueue queue = _matrix.ReadQueue(task, apQueue.Apqn)!;
-        MatrixMdev? mdev = queue.ReadMdev(task);
-        UpdateLocks locks = await _matrix.LockUnderGuestsAsync(guests, mdev);
-        bool isInHost = _matrix.ReadInfo(guests).Contains(queue.Apqn);
-        if (mdev is not null && mdev.ReadShadow(task).Contains(queue.Apqn))
+        await files;
+        await RemoveLockedAsync(await _matrix.LockForQueueAsync(task, apqn), apqn);
+    }
+
+    private async ValueTask RemoveAfterAsync(ValueTask<UpdateLocks> locks, Apqn apqn) => await RemoveLockedAsync(await locks, apqn);
+
+    private ValueTask RemoveLockedAsync(UpdateLocks locks, Apqn apqn)
+    {
+        VfioApQueue queue = _matrix.ReadQueue(locks.Task, apqn)!;
+        MatrixMdev? mdev = queue.ReadMdev(locks.Task);
+        bool isInHost = _matrix.ReadInfo(locks.Guests).Contains(apqn);
+        ValueTask reset = default;
+        if (mdev is not null && mdev.ReadShadow(locks.Task).Contains(apqn))
         {
-            await mdev.UnplugAdapterAsync(locks, queue);
+            reset = mdev.UnplugAdapterAsync(locks, queue);
         }
         else if (isInHost)
         {
             _matrix.Resets.Begin(locks.Mdevs);
             _matrix.Resets.Add(locks.Mdevs, queue);
-            await _matrix.Resets.RunAsync(locks.Mdevs);
+            reset = _matrix.Resets.RunAsync(locks.Mdevs);
         }
+        if (!reset.IsCompletedSuccessfully || !isInHost)
+            return ForgetAfterAsync(reset, isInHost, locks, queue, mdev);
+        Forget(locks, queue, mdev);
+        return default;
+    }
+
+    private static async ValueTask ForgetAfterAsync(ValueTask reset, bool isInHost, UpdateLocks locks, VfioApQueue queue, MatrixMdev? mdev)
+    {
+        await reset;
         if (!isInHost)
-            await queue.FreeInterruptResourcesAsync(task);
-        if (mdev is not null && mdev.ReadIsLinked(task, queue.Apqn))
+            await queue.FreeInterruptResourcesAsync(locks.Task);
+        Forget(locks, queue, mdev);
+    }
+
+    private static void Forget(UpdateLocks locks, VfioApQueue queue, MatrixMdev? mdev)
+    {
+        if (mdev is not null && mdev.ReadIsLinked(locks.Task, queue.Apqn))
             mdev.Unlink(locks, queue.Apqn);
-        else if (mdev is not null)
-            mdev.CountStale(locks, -1);
+        else
+            mdev?.CountStale(locks, -1);
         queue.Row.Remove(locks, queue);
         locks.Release();
     }

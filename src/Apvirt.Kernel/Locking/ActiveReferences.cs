@@ -84,15 +84,10 @@ public sealed class ActiveReferences : KernelLock
     /// <param name="task">The deleting task.</param>
     /// <param name="file">Acquiring file; filled in by the compiler.</param>
     /// <param name="line">Acquiring line; filled in by the compiler.</param>
-    public async ValueTask DeleteAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    public ValueTask DeleteAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         task.Awaits(this, file, line);
-        if (task.HasPoints)
-            await task.Runtime.PointAsync(task, this, PointKind.Delete);
-        _drained ??= new Completion(task.Runtime, this);
-        int before = Interlocked.Add(ref _count, Deleted) - Deleted;
-        if (before > 0)
-            await _drained.WaitAsync(task);
+        return task.HasPoints ? DeleteAtPointAsync(task) : BeginDeletionAsync(task);
     }
 
     /// <summary>Makes deleted files usable again, for a device that is bound a second time.</summary>
@@ -102,6 +97,24 @@ public sealed class ActiveReferences : KernelLock
         Renew(task);
         _drained = null;
         Volatile.Write(ref _count, 0);
+    }
+
+    private async ValueTask DeleteAtPointAsync(KernelTask task)
+    {
+        await task.Runtime.PointAsync(task, this, PointKind.Delete);
+        await BeginDeletionAsync(task);
+    }
+
+    // Where nobody is inside there is nobody to wait for, and nothing to wait on is made.
+    private ValueTask BeginDeletionAsync(KernelTask task) =>
+        Interlocked.CompareExchange(ref _count, Deleted, 0) == 0 ? default : DrainAsync(task);
+
+    private async ValueTask DrainAsync(KernelTask task)
+    {
+        _drained ??= new Completion(task.Runtime, this);
+        int before = Interlocked.Add(ref _count, Deleted) - Deleted;
+        if (before > 0)
+            await _drained.WaitAsync(task);
     }
 
     private void Left()

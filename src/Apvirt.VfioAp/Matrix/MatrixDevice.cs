@@ -146,18 +146,20 @@ public sealed class MatrixDevice : Device
     /// <summary>A queue that the driver has, null if it has not. Under guests_lock or mdevs_lock.</summary>
     internal VfioApQueue? ReadQueue(KernelTask task, Apqn apqn) => ReadRow(task, apqn.Apid)?.ReadQueue(task, apqn.Apqi);
 
+    // Where a lock is free nobody waits, and no state machine is made of the way on: the ways that had to wait stand below.
+
     /// <summary>Takes guests_lock.</summary>
-    internal async ValueTask<GuestsHeld> LockGuestsAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    internal ValueTask<GuestsHeld> LockGuestsAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
-        await GuestsLock.LockAsync(task, file, line);
-        return new GuestsHeld(this, task);
+        ValueTask guests = GuestsLock.LockAsync(task, file, line);
+        return guests.IsCompletedSuccessfully ? new ValueTask<GuestsHeld>(new GuestsHeld(this, task)) : GuestsAfterAsync(guests, task);
     }
 
     /// <summary>Takes mdevs_lock, alone or inside others.</summary>
-    internal async ValueTask<MdevsHeld> LockMdevsAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    internal ValueTask<MdevsHeld> LockMdevsAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
-        await MdevsLock.LockAsync(task, file, line);
-        return new MdevsHeld(this, task);
+        ValueTask mdevs = MdevsLock.LockAsync(task, file, line);
+        return mdevs.IsCompletedSuccessfully ? new ValueTask<MdevsHeld>(new MdevsHeld(this, task)) : MdevsAfterAsync(mdevs, task);
     }
 
     /// <summary>
@@ -187,22 +189,39 @@ public sealed class MatrixDevice : Device
             return LockInnerAfterAsync(kvm, guests, kvmLock, file, line);
         ValueTask mdevs = MdevsLock.LockAsync(task, file, line);
         return mdevs.IsCompletedSuccessfully
-            ? new ValueTask<UpdateLocks>(new UpdateLocks(guests, new MdevsHeld(this, task), kvmLock))
-            : ProveAfterAsync(mdevs, guests, kvmLock);
+            ? new ValueTask<UpdateLocks>(new UpdateLocks(this, task, kvmLock))
+            : ProveAfterAsync(mdevs, task, kvmLock);
+    }
+
+    /// <summary>Finds the mdev that a queue points to, and takes the locks for changing what its guest has.</summary>
+    internal ValueTask<UpdateLocks> LockForQueueAsync(KernelTask task, Apqn apqn, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    {
+        ValueTask guests = GuestsLock.LockAsync(task, file, line);
+        return guests.IsCompletedSuccessfully
+            ? LockUnderGuestsAsync(new GuestsHeld(this, task), ReadQueue(task, apqn)!.ReadMdev(task), file, line)
+            : LockForQueueAfterAsync(guests, task, apqn, file, line);
     }
 
     /// <summary>
     /// Takes the locks for attaching or detaching a VM: guests_lock, its kvm->lock, its pqap_hook_rwsem for write,
     /// mdevs_lock. The VM is not attached yet, or will not be any more, so it is named.
     /// </summary>
-    internal async ValueTask<UpdateLocks> LockForKvmAsync(
+    internal ValueTask<UpdateLocks> LockForKvmAsync(
         KernelTask task, VirtualMachine machine, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
-        await GuestsLock.LockAsync(task, file, line);
-        await machine.Lock.LockAsync(task, file, line);
-        await machine.HookLock.LockWriteAsync(task, file, line);
-        await MdevsLock.LockAsync(task, file, line);
-        return new UpdateLocks(new GuestsHeld(this, task), new MdevsHeld(this, task), kvmLock: null);
+        ValueTask locks = GuestsLock.LockAsync(task, file, line);
+        if (!locks.IsCompletedSuccessfully)
+            return LockForKvmAfterAsync(locks, taken: 1, task, machine, file, line);
+        locks = machine.Lock.LockAsync(task, file, line);
+        if (!locks.IsCompletedSuccessfully)
+            return LockForKvmAfterAsync(locks, taken: 2, task, machine, file, line);
+        locks = machine.HookLock.LockWriteAsync(task, file, line);
+        if (!locks.IsCompletedSuccessfully)
+            return LockForKvmAfterAsync(locks, taken: 3, task, machine, file, line);
+        locks = MdevsLock.LockAsync(task, file, line);
+        return locks.IsCompletedSuccessfully
+            ? new ValueTask<UpdateLocks>(new UpdateLocks(this, task, kvmLock: null))
+            : LockForKvmAfterAsync(locks, taken: 4, task, machine, file, line);
     }
 
     /// <summary>Releases what <see cref="LockForKvmAsync"/> took.</summary>
@@ -227,22 +246,53 @@ public sealed class MatrixDevice : Device
     }
 
     // The ways on after an acquisition that had to wait.
+    private async ValueTask<GuestsHeld> GuestsAfterAsync(ValueTask guests, KernelTask task)
+    {
+        await guests;
+        return new GuestsHeld(this, task);
+    }
+
+    private async ValueTask<MdevsHeld> MdevsAfterAsync(ValueTask mdevs, KernelTask task)
+    {
+        await mdevs;
+        return new MdevsHeld(this, task);
+    }
+
+    private async ValueTask<UpdateLocks> LockForQueueAfterAsync(ValueTask guests, KernelTask task, Apqn apqn, string file, int line)
+    {
+        await guests;
+        return await LockUnderGuestsAsync(new GuestsHeld(this, task), ReadQueue(task, apqn)!.ReadMdev(task), file, line);
+    }
+
     private async ValueTask<UpdateLocks> LockAfterAsync(ValueTask guests, KernelTask task, MatrixMdev? mdev, string file, int line)
     {
         await guests;
         return await LockUnderGuestsAsync(new GuestsHeld(this, task), mdev, file, line);
     }
 
+    // The last of those that are taken is the one that had to be waited for.
+    private async ValueTask<UpdateLocks> LockForKvmAfterAsync(ValueTask last, int taken, KernelTask task, VirtualMachine machine, string file, int line)
+    {
+        await last;
+        if (taken < 2)
+            await machine.Lock.LockAsync(task, file, line);
+        if (taken < 3)
+            await machine.HookLock.LockWriteAsync(task, file, line);
+        if (taken < 4)
+            await MdevsLock.LockAsync(task, file, line);
+        return new UpdateLocks(this, task, kvmLock: null);
+    }
+
     private async ValueTask<UpdateLocks> LockInnerAfterAsync(ValueTask kvm, GuestsHeld guests, KernelMutex? kvmLock, string file, int line)
     {
         await kvm;
         await MdevsLock.LockAsync(guests.Task, file, line);
-        return new UpdateLocks(guests, new MdevsHeld(this, guests.Task), kvmLock);
+        return new UpdateLocks(this, guests.Task, kvmLock);
     }
 
-    private async ValueTask<UpdateLocks> ProveAfterAsync(ValueTask mdevs, GuestsHeld guests, KernelMutex? kvmLock)
+    private async ValueTask<UpdateLocks> ProveAfterAsync(ValueTask mdevs, KernelTask task, KernelMutex? kvmLock)
     {
         await mdevs;
-        return new UpdateLocks(guests, new MdevsHeld(this, guests.Task), kvmLock);
+        return new UpdateLocks(this, task, kvmLock);
     }
 }

@@ -45,23 +45,24 @@ internal readonly struct GuestsHeld
 /// </summary>
 internal readonly struct UpdateLocks
 {
+    private readonly MatrixDevice _matrix;
     private readonly KernelMutex? _kvmLock;
 
-    internal UpdateLocks(GuestsHeld guests, MdevsHeld mdevs, KernelMutex? kvmLock)
+    internal UpdateLocks(MatrixDevice matrix, KernelTask task, KernelMutex? kvmLock)
     {
-        Guests = guests;
-        Mdevs = mdevs;
+        _matrix = matrix;
         _kvmLock = kvmLock;
+        Task = task;
     }
 
     /// <summary>Who holds them.</summary>
-    internal KernelTask Task => Mdevs.Task;
+    internal KernelTask Task { get; }
 
     /// <summary>That guests_lock is held.</summary>
-    internal GuestsHeld Guests { get; }
+    internal GuestsHeld Guests => new(_matrix, Task);
 
     /// <summary>That mdevs_lock is held.</summary>
-    internal MdevsHeld Mdevs { get; }
+    internal MdevsHeld Mdevs => new(_matrix, Task);
 
     /// <summary>Releases all of them, innermost first.</summary>
     internal void Release()

@@ -33,7 +33,8 @@ public sealed partial class MatrixMdev
         Errno error = ParseId(text.Span, MaxDomain, out int apqi);
         if (error == Errno.Ok && !ReadMatrix(task).Adm[apqi])
         {
-            SetMatrix(locks, ReadMatrix(task) with { Adm = ReadMatrix(task).Adm.With(apqi) });
+            ref MatrixMasks matrix = ref ChangeMatrix(locks);
+            matrix.Adm = matrix.Adm.With(apqi);
             if (FilterControlDomains(locks))
                 UpdateGuest(task);
         }
@@ -50,16 +51,39 @@ public sealed partial class MatrixMdev
     }
 
     // ap_perms_mutex is outside all other locks, so the test for ownership and the assignment are one step (M026).
-    private async ValueTask<Errno> AssignAsync(KernelTask task, ReadOnlyMemory<byte> text, bool isAdapter)
+    private ValueTask<Errno> AssignAsync(KernelTask task, ReadOnlyMemory<byte> text, bool isAdapter)
     {
-        ApPermsHeld perms = await Owner.ApBus.LockPermsAsync(task);
-        UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
+        ValueTask<ApPermsHeld> perms = Owner.ApBus.LockPermsAsync(task);
+        if (!perms.IsCompletedSuccessfully)
+            return AssignAfterAsync(perms, task, text, isAdapter);
+        ApPermsHeld held = perms.Result;
+        ValueTask<UpdateLocks> locks = Owner.LockForUpdateAsync(task, this);
+        return locks.IsCompletedSuccessfully ? AssignLockedAsync(held, locks.Result, text, isAdapter) : AssignAfterAsync(held, locks, text, isAdapter);
+    }
+
+    private async ValueTask<Errno> AssignAfterAsync(ValueTask<ApPermsHeld> perms, KernelTask task, ReadOnlyMemory<byte> text, bool isAdapter) =>
+        await AssignLockedAsync(await perms, await Owner.LockForUpdateAsync(task, this), text, isAdapter);
+
+    private async ValueTask<Errno> AssignAfterAsync(ApPermsHeld perms, ValueTask<UpdateLocks> locks, ReadOnlyMemory<byte> text, bool isAdapter) =>
+        await AssignLockedAsync(perms, await locks, text, isAdapter);
+
+    private ValueTask<Errno> AssignLockedAsync(ApPermsHeld perms, UpdateLocks locks, ReadOnlyMemory<byte> text, bool isAdapter)
+    {
         Errno error = Assign(perms, locks, text.Span, isAdapter, out bool isNew);
-        if (isNew)
-            await FilterAndUpdateAsync(locks);
+        ValueTask update = isNew ? FilterAndUpdateAsync(locks) : default;
+        if (!update.IsCompletedSuccessfully)
+            return ReleaseAfterAsync(update, perms, locks);
         locks.Release();
         perms.Release();
-        return error;
+        return new ValueTask<Errno>(error);
+    }
+
+    private static async ValueTask<Errno> ReleaseAfterAsync(ValueTask update, ApPermsHeld perms, UpdateLocks locks)
+    {
+        await update;
+        locks.Release();
+        perms.Release();
+        return Errno.Ok;
     }
 
     private Errno Assign(ApPermsHeld perms, UpdateLocks locks, ReadOnlySpan<byte> text, bool isAdapter, out bool isNew)
@@ -69,15 +93,23 @@ public sealed partial class MatrixMdev
         Errno error = ParseId(text, isAdapter ? MaxAdapter : MaxDomain, out int id);
         if (error != Errno.Ok || (isAdapter ? now.Apm : now.Aqm)[id])
             return error;
-        MatrixMasks candidate = isAdapter ? now with { Apm = now.Apm.With(id) } : now with { Aqm = now.Aqm.With(id) };
-        error = Validate(perms, locks, candidate);
+        ApMask added = ApMask.Of(id);
+        ApMask apm = isAdapter ? now.Apm | added : now.Apm;
+        ApMask aqm = isAdapter ? now.Aqm : now.Aqm | added;
+        error = Validate(perms, locks, apm, aqm);
         if (error != Errno.Ok)
             return error;
-        SetMatrix(locks, candidate);
+        ref MatrixMasks matrix = ref ChangeMatrix(locks);
         if (isAdapter)
-            LinkAdapter(locks, id, candidate.Aqm);
+        {
+            matrix.Apm = apm;
+            LinkAdapter(locks, id, aqm);
+        }
         else
-            LinkDomains(locks, candidate.Apm, ApMask.Of(id));
+        {
+            matrix.Aqm = aqm;
+            LinkDomains(locks, apm, added);
+        }
         isNew = true;
         return Errno.Ok;
     }
@@ -89,15 +121,15 @@ public sealed partial class MatrixMdev
     }
 
     // Reserved for the host goes before shared with another mdev (QUIRKS.md 1). Neither asks whether the queues exist.
-    private Errno Validate(ApPermsHeld perms, UpdateLocks locks, in MatrixMasks candidate)
+    private Errno Validate(ApPermsHeld perms, UpdateLocks locks, in ApMask apm, in ApMask aqm)
     {
-        if (Owner.ApBus.OwnsAny(perms, candidate.Apm, candidate.Aqm))
+        if (Owner.ApBus.OwnsAny(perms, apm, aqm))
             return Errno.EADDRNOTAVAIL;
         foreach (MatrixMdev other in Owner.ReadMdevs(locks.Guests))
         {
-            if (other == this || !other.ReadMatrix(locks.Task).Intersects(candidate.Apm, candidate.Aqm))
+            if (other == this || !other.ReadMatrix(locks.Task).Intersects(apm, aqm))
                 continue;
-            LogConflict(locks.Task, other, candidate.Apm, candidate.Aqm, "already assigned to");
+            LogConflict(locks.Task, other, apm, aqm, "already assigned to");
             return Errno.EADDRINUSE;
         }
         return Errno.Ok;

@@ -24,13 +24,31 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     public VirtualMachine? HeldMachine => Kvm;
 
     /// <inheritdoc/>
-    public async ValueTask<Errno> OpenDeviceAsync(KernelTask task)
+    public ValueTask<Errno> OpenDeviceAsync(KernelTask task)
     {
         if (Vfio.ReadKvm(task) is not { } machine)
-            return Errno.EINVAL;
+            return new ValueTask<Errno>(Errno.EINVAL);
         if (!machine.HasCrycb)
-            return Errno.Ok;
-        UpdateLocks locks = await Owner.LockForKvmAsync(task, machine);
+            return new ValueTask<Errno>(Errno.Ok);
+        ValueTask<UpdateLocks> locks = Owner.LockForKvmAsync(task, machine);
+        return locks.IsCompletedSuccessfully ? new ValueTask<Errno>(OpenLocked(locks.Result, machine)) : OpenAfterAsync(locks, machine);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask CloseDeviceAsync(KernelTask task)
+    {
+        // Only open and close change the VM, and dev_set->lock keeps them apart.
+        if (_kvm.Glance(task.Runtime, this, VfioApGuards.Kvm) is not { } machine)
+            return default;
+        ValueTask<UpdateLocks> locks = Owner.LockForKvmAsync(task, machine);
+        return locks.IsCompletedSuccessfully ? CloseLockedAsync(locks.Result, machine) : CloseAfterAsync(locks, machine);
+    }
+
+    private async ValueTask<Errno> OpenAfterAsync(ValueTask<UpdateLocks> locks, VirtualMachine machine) => OpenLocked(await locks, machine);
+
+    private Errno OpenLocked(UpdateLocks locks, VirtualMachine machine)
+    {
+        KernelTask task = locks.Task;
         Errno error = machine.ReadPqapHook(task) is null ? Errno.Ok : Errno.EPERM;
         if (error == Errno.Ok)
         {
@@ -43,24 +61,48 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
         return error;
     }
 
-    /// <inheritdoc/>
-    public async ValueTask CloseDeviceAsync(KernelTask task)
+    private async ValueTask CloseAfterAsync(ValueTask<UpdateLocks> locks, VirtualMachine machine) => await CloseLockedAsync(await locks, machine);
+
+    private ValueTask CloseLockedAsync(UpdateLocks locks, VirtualMachine machine)
     {
-        // Only open and close change the VM, and dev_set->lock keeps them apart.
-        if (_kvm.Glance(task.Runtime, this, VfioApGuards.Kvm) is not { } machine)
-            return;
-        UpdateLocks locks = await Owner.LockForKvmAsync(task, machine);
-        machine.SetPqapHook(task, null);
-        machine.ClearMasks(task);
+        machine.SetPqapHook(locks.Task, null);
+        machine.ClearMasks(locks.Task);
         CollectLinked(locks.Mdevs);
-        await Owner.Resets.RunAsync(locks.Mdevs);
-        _kvm.Write(task, this, VfioApGuards.Kvm, null);
+        ValueTask reset = Owner.Resets.RunAsync(locks.Mdevs);
+        if (!reset.IsCompletedSuccessfully)
+            return DetachAfterAsync(reset, locks, machine);
+        ValueTask update = DetachAsync(locks);
+        if (!update.IsCompletedSuccessfully)
+            return ReleaseAfterAsync(update, locks, machine);
+        Release(locks, machine);
+        return default;
+    }
+
+    // The VM is told nothing any more of what is filtered now.
+    private ValueTask DetachAsync(UpdateLocks locks)
+    {
+        _kvm.Write(locks.Task, this, VfioApGuards.Kvm, null);
         if (!Owner.Profile.Has(Quirk.RequestTriggerSurvivesClose))
-            _requestTrigger.Write(task, this, VfioApGuards.RequestTrigger, null);
-        if (!Owner.Profile.Deviates(task, Quirk.ResetDoesNotFilter))
-            await FilterAndUpdateAsync(locks);
+            _requestTrigger.Write(locks.Task, this, VfioApGuards.RequestTrigger, null);
+        return Owner.Profile.Deviates(locks.Task, Quirk.ResetDoesNotFilter) ? default : FilterAndUpdateAsync(locks);
+    }
+
+    private async ValueTask DetachAfterAsync(ValueTask reset, UpdateLocks locks, VirtualMachine machine)
+    {
+        await reset;
+        await ReleaseAfterAsync(DetachAsync(locks), locks, machine);
+    }
+
+    private static async ValueTask ReleaseAfterAsync(ValueTask update, UpdateLocks locks, VirtualMachine machine)
+    {
+        await update;
+        Release(locks, machine);
+    }
+
+    private static void Release(UpdateLocks locks, VirtualMachine machine)
+    {
         MatrixDevice.UnlockForKvm(locks, machine);
-        machine.Put(task);
+        machine.Put(locks.Task);
     }
 
     /// <inheritdoc/>

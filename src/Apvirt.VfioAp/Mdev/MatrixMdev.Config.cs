@@ -46,7 +46,7 @@ public sealed partial class MatrixMdev
         UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
         Errno error = ParseConfig(text.Span, out MatrixMasks wanted);
         if (error == Errno.Ok)
-            error = Validate(perms, locks, wanted);
+            error = Validate(perms, locks, wanted.Apm, wanted.Aqm);
         if (error == Errno.Ok && !IsWithinLimits(wanted))
             error = Errno.ENODEV;
         if (error == Errno.Ok)
@@ -61,7 +61,7 @@ public sealed partial class MatrixMdev
         MatrixMasks before = ReadMatrix(locks.Task);
         await UnplugAsync(locks, before.Apm & ~wanted.Apm, isAdapters: true);
         await UnplugAsync(locks, before.Aqm & ~wanted.Aqm, isAdapters: false);
-        SetMatrix(locks, wanted);
+        ChangeMatrix(locks) = wanted;
         LinkDomains(locks, wanted.Apm & ~before.Apm, wanted.Aqm);
         LinkDomains(locks, wanted.Apm, wanted.Aqm & ~before.Aqm);
         await FilterAndUpdateAsync(locks, matrix: true, controlDomains: true);

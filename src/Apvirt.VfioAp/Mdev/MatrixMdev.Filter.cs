@@ -18,8 +18,11 @@ public sealed partial class MatrixMdev
     private bool FilterMatrix(UpdateLocks locks, out ApMask withheld)
     {
         withheld = ApMask.None;
-        MatrixMasks before = ReadShadow(locks.Task);
-        (ApMask apm, ApMask aqm, _) = Available(locks);
+        ref readonly MatrixMasks before = ref ReadShadow(locks.Task);
+        ref readonly MatrixMasks matrix = ref ReadMatrix(locks.Task);
+        ref readonly QciInfo info = ref Owner.ReadInfo(locks.Guests);
+        ApMask apm = matrix.Apm & info.Apm;
+        ApMask aqm = matrix.Aqm & info.Aqm;
         if (!aqm.IsEmpty)
         {
             ApMask passing = apm;
@@ -35,27 +38,20 @@ public sealed partial class MatrixMdev
         }
         if (apm == before.Apm && aqm == before.Aqm)
             return false;
-        SetShadow(locks, before with { Apm = apm, Aqm = aqm });
+        ref MatrixMasks shadow = ref ChangeShadow(locks);
+        shadow.Apm = apm;
+        shadow.Aqm = aqm;
         return true;
     }
 
     /// <summary>Computes the control domains of the shadow anew.</summary>
     private bool FilterControlDomains(UpdateLocks locks)
     {
-        ApMask adm = Available(locks).Adm;
-        ref readonly MatrixMasks shadow = ref ReadShadow(locks.Task);
-        if (adm == shadow.Adm)
+        ApMask adm = ReadMatrix(locks.Task).Adm & Owner.ReadInfo(locks.Guests).Adm;
+        if (adm == ReadShadow(locks.Task).Adm)
             return false;
-        SetShadow(locks, shadow with { Adm = adm });
+        ChangeShadow(locks).Adm = adm;
         return true;
-    }
-
-    /// <summary>What is assigned and in the host's configuration.</summary>
-    private MatrixMasks Available(UpdateLocks locks)
-    {
-        ref readonly MatrixMasks matrix = ref ReadMatrix(locks.Task);
-        ref readonly QciInfo info = ref Owner.ReadInfo(locks.Guests);
-        return new MatrixMasks(matrix.Apm & info.Apm, matrix.Aqm & info.Aqm, matrix.Adm & info.Adm);
     }
 
     /// <summary>Filters adapters and domains, tells the guest, and resets the queues of adapters that it lost.</summary>

@@ -41,36 +41,35 @@ public sealed partial class MatrixMdev
     }
 
     /// <summary>A queue that is assigned here was bound: it is linked, and plugged unless a scan is adding to this mdev.</summary>
-    internal async ValueTask QueueArrivedAsync(UpdateLocks locks, VfioApQueue queue)
+    internal ValueTask QueueArrivedAsync(UpdateLocks locks, VfioApQueue queue)
     {
         Link(locks, queue);
-        MatrixMasks additions = ReadAdditions(locks);
-        if (additions.Apm.IsEmpty && additions.Aqm.IsEmpty)
-            await FilterAndUpdateAsync(locks);
+        ref readonly MatrixMasks additions = ref ReadAdditions(locks);
+        return additions.Apm.IsEmpty && additions.Aqm.IsEmpty ? FilterAndUpdateAsync(locks) : default;
     }
 
     /// <summary>Takes the whole adapter of a leaving queue from the guest; a single queue cannot be withdrawn (M001).</summary>
-    internal async ValueTask UnplugAdapterAsync(UpdateLocks locks, VfioApQueue queue)
+    internal ValueTask UnplugAdapterAsync(UpdateLocks locks, VfioApQueue queue)
     {
         int apid = queue.Apqn.Apid;
-        MatrixMasks shadow = ReadShadow(locks.Task);
-        SetShadow(locks, shadow with { Apm = shadow.Apm.Without(apid) });
+        ref MatrixMasks shadow = ref ChangeShadow(locks);
+        shadow.Apm = shadow.Apm.Without(apid);
         UpdateGuest(locks.Task);
         Owner.Resets.Begin(locks.Mdevs);
         Owner.Resets.Add(locks.Mdevs, Owner.ReadRow(locks.Task, apid)!, ReadLinked(locks.Task, apid) & shadow.Aqm);
-        await Owner.Resets.RunAsync(locks.Mdevs);
+        return Owner.Resets.RunAsync(locks.Mdevs);
     }
 
     /// <summary>Ids left the host's configuration: the guest loses them at once, without a reset.</summary>
     internal bool RemoveFromShadow(UpdateLocks locks, in MatrixMasks removed)
     {
         ref readonly MatrixMasks matrix = ref ReadMatrix(locks.Task);
-        MatrixMasks shadow = ReadShadow(locks.Task);
+        ref readonly MatrixMasks shadow = ref ReadShadow(locks.Task);
         MatrixMasks rest = new(
             shadow.Apm & ~(removed.Apm & matrix.Apm), shadow.Aqm & ~(removed.Aqm & matrix.Aqm), shadow.Adm & ~(removed.Adm & matrix.Adm));
         if (rest == shadow)
             return false;
-        SetShadow(locks, rest);
+        ChangeShadow(locks) = rest;
         UpdateGuest(locks.Task);
         return true;
     }

@@ -32,10 +32,12 @@ public sealed partial class MatrixMdev
         Errno error = ParseId(text.Span, MaxDomain, out int apqi);
         if (error == Errno.Ok && ReadMatrix(task).Adm[apqi])
         {
-            SetMatrix(locks, ReadMatrix(task) with { Adm = ReadMatrix(task).Adm.Without(apqi) });
+            ref MatrixMasks matrix = ref ChangeMatrix(locks);
+            matrix.Adm = matrix.Adm.Without(apqi);
             if (ReadShadow(task).Adm[apqi])
             {
-                SetShadow(locks, ReadShadow(task) with { Adm = ReadShadow(task).Adm.Without(apqi) });
+                ref MatrixMasks shadow = ref ChangeShadow(locks);
+                shadow.Adm = shadow.Adm.Without(apqi);
                 UpdateGuest(task);
             }
         }
@@ -43,20 +45,51 @@ public sealed partial class MatrixMdev
         return error;
     }
 
-    private async ValueTask<Errno> UnassignAsync(KernelTask task, ReadOnlyMemory<byte> text, bool isAdapter)
+    private ValueTask<Errno> UnassignAsync(KernelTask task, ReadOnlyMemory<byte> text, bool isAdapter)
     {
-        UpdateLocks locks = await Owner.LockForUpdateAsync(task, this);
+        ValueTask<UpdateLocks> locks = Owner.LockForUpdateAsync(task, this);
+        return locks.IsCompletedSuccessfully ? UnassignLockedAsync(locks.Result, text, isAdapter) : UnassignAfterAsync(locks, text, isAdapter);
+    }
+
+    private async ValueTask<Errno> UnassignAfterAsync(ValueTask<UpdateLocks> locks, ReadOnlyMemory<byte> text, bool isAdapter) =>
+        await UnassignLockedAsync(await locks, text, isAdapter);
+
+    private ValueTask<Errno> UnassignLockedAsync(UpdateLocks locks, ReadOnlyMemory<byte> text, bool isAdapter)
+    {
         Errno error = ParseId(text.Span, isAdapter ? MaxAdapter : MaxDomain, out int id);
-        MatrixMasks now = ReadMatrix(task);
+        ref readonly MatrixMasks now = ref ReadMatrix(locks.Task);
         if (error == Errno.Ok && (isAdapter ? now.Apm : now.Aqm)[id])
         {
-            SetMatrix(locks, isAdapter ? now with { Apm = now.Apm.Without(id) } : now with { Aqm = now.Aqm.Without(id) });
-            await UnplugAsync(locks, ApMask.Of(id), isAdapter);
-            if (!Owner.Profile.Deviates(task, Quirk.NoFilterAfterRemoval))
-                await FilterAndUpdateAsync(locks);
+            ref MatrixMasks matrix = ref ChangeMatrix(locks);
+            if (isAdapter)
+                matrix.Apm = matrix.Apm.Without(id);
+            else
+                matrix.Aqm = matrix.Aqm.Without(id);
+            ValueTask unplug = UnplugAsync(locks, ApMask.Of(id), isAdapter);
+            if (!unplug.IsCompletedSuccessfully)
+                return FilterAndReleaseAsync(unplug, locks);
+            ValueTask update = FilterAfterRemovalAsync(locks);
+            if (!update.IsCompletedSuccessfully)
+                return ReleaseAfterAsync(update, locks);
         }
         locks.Release();
-        return error;
+        return new ValueTask<Errno>(error);
+    }
+
+    private ValueTask FilterAfterRemovalAsync(UpdateLocks locks) =>
+        Owner.Profile.Deviates(locks.Task, Quirk.NoFilterAfterRemoval) ? default : FilterAndUpdateAsync(locks);
+
+    private async ValueTask<Errno> FilterAndReleaseAsync(ValueTask unplug, UpdateLocks locks)
+    {
+        await unplug;
+        return await ReleaseAfterAsync(FilterAfterRemovalAsync(locks), locks);
+    }
+
+    private static async ValueTask<Errno> ReleaseAfterAsync(ValueTask update, UpdateLocks locks)
+    {
+        await update;
+        locks.Release();
+        return Errno.Ok;
     }
 
     /// <summary>
@@ -67,7 +100,7 @@ public sealed partial class MatrixMdev
     {
         Owner.Resets.Begin(locks.Mdevs);
         ref readonly MatrixMasks matrix = ref ReadMatrix(locks.Task);
-        MatrixMasks shadow = ReadShadow(locks.Task);
+        ref readonly MatrixMasks shadow = ref ReadShadow(locks.Task);
         ApMask adapters = isAdapters ? ids : matrix.Apm;
         ApMask domains = isAdapters ? matrix.Aqm : ids;
         foreach (int apid in adapters)
@@ -83,7 +116,11 @@ public sealed partial class MatrixMdev
         bool had = isAdapters ? shadow.Apm.Intersects(ids) : shadow.Aqm.Intersects(ids);
         if (had)
         {
-            SetShadow(locks, isAdapters ? shadow with { Apm = shadow.Apm & ~ids } : shadow with { Aqm = shadow.Aqm & ~ids });
+            ref MatrixMasks rest = ref ChangeShadow(locks);
+            if (isAdapters)
+                rest.Apm &= ~ids;
+            else
+                rest.Aqm &= ~ids;
             UpdateGuest(locks.Task);
         }
         ValueTask reset = Owner.Resets.RunAsync(locks.Mdevs);

@@ -115,9 +115,9 @@ public sealed partial class MatrixMdev : MdevDevice
         linked = linked.Without(apqn.Apqi);
     }
 
-    private void SetMatrix(UpdateLocks locks, in MatrixMasks masks) => _matrix.Write(locks.Task, this, VfioApGuards.Matrix, masks);
+    private ref MatrixMasks ChangeMatrix(UpdateLocks locks) => ref _matrix.Change(locks.Task, this, VfioApGuards.Matrix);
 
-    private void SetShadow(UpdateLocks locks, in MatrixMasks masks) => _shadow.Write(locks.Task, this, VfioApGuards.Shadow, masks);
+    private ref MatrixMasks ChangeShadow(UpdateLocks locks) => ref _shadow.Change(locks.Task, this, VfioApGuards.Shadow);
 
     private ApMask[] Links(UpdateLocks locks) => _linked.Change(locks.Task, this, VfioApGuards.Links) ??= new ApMask[ApMask.Size];
 

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
@@ -53,8 +54,9 @@ public sealed class QueueResets
     internal void Add(MdevsHeld mdevs, QueueRow row, in ApMask domains)
     {
         List<VfioApQueue> queues = Change(mdevs.Task);
-        foreach (int apqi in domains)
-            queues.Add(row.ReadQueue(mdevs.Task, apqi)!);
+        int count = queues.Count;
+        CollectionsMarshal.SetCount(queues, count + domains.Count);
+        row.ReadQueues(mdevs.Task, domains, CollectionsMarshal.AsSpan(queues)[count..]);
     }
 
     /// <summary>Resets what was collected.</summary>
@@ -110,54 +112,42 @@ public sealed class QueueResets
 
     private int Unverified(KernelTask task) => _unverified.Read(task, this, VfioApGuards.Resets);
 
-    // Moves a queue to those that need verification.
-    private void Keep(KernelTask task, List<VfioApQueue> queues, int index) =>
-        Swap(queues, index, _unverified.Change(task, this, VfioApGuards.Resets)++);
-
     private ValueTask StartAsync(KernelTask task)
     {
-        IApInstructions instructions = Matrix.Instructions;
-        _unverified.Write(task, this, VfioApGuards.Resets, 0);
-        List<VfioApQueue> queues = Change(task);
-        for (int i = 0; i < queues.Count; i++)
-        {
-            VfioApQueue queue = queues[i];
-            ApResponse code = instructions.Zapq(queue.Apqn).Code;
-            queue.SetResetStatus(task, code);
-            if (NeedsVerification(code))
-            {
-                Keep(task, queues, i);
-                continue;
-            }
-            if (code is ApResponse.Deconfigured or ApResponse.Checkstopped or ApResponse.NotAvailable)
-            {
-                if (queue.ReadInterrupt(task).IsAny)
-                    return FreeThenContinueAsync(task, i);
-            }
-            else
-            {
-                WarnOfCode(queue, "ZAPQ", code);
-            }
-        }
-        return default;
+        int unverified = 0;
+        int stopped = Start(task, first: 0, ref unverified);
+        return stopped < 0 ? default : FreeThenContinueAsync(task, stopped, unverified);
     }
 
-    private async ValueTask FreeThenContinueAsync(KernelTask task, int index)
+    // Starts the resets from one queue on, up to one whose interrupt is to be freed first; negative if there is none. Queues that
+    // need verification move to the front.
+    private int Start(KernelTask task, int first, ref int unverified)
     {
         IApInstructions instructions = Matrix.Instructions;
-        List<VfioApQueue> queues = Change(task);
-        await queues[index].FreeInterruptResourcesAsync(task);
-        for (int i = index + 1; i < queues.Count; i++)
+        Span<VfioApQueue> queues = CollectionsMarshal.AsSpan(Change(task));
+        int stopped = -1;
+        for (int i = first; i < queues.Length && stopped < 0; i++)
         {
             VfioApQueue queue = queues[i];
             ApResponse code = instructions.Zapq(queue.Apqn).Code;
             queue.SetResetStatus(task, code);
             if (NeedsVerification(code))
-                Keep(task, queues, i);
-            else if (code is ApResponse.Deconfigured or ApResponse.Checkstopped or ApResponse.NotAvailable)
-                await queue.FreeInterruptResourcesAsync(task);
-            else
+                Swap(queues, i, unverified++);
+            else if (code is not (ApResponse.Deconfigured or ApResponse.Checkstopped or ApResponse.NotAvailable))
                 WarnOfCode(queue, "ZAPQ", code);
+            else if (queue.ReadInterrupt(task).IsAny)
+                stopped = i;
+        }
+        _unverified.Write(task, this, VfioApGuards.Resets, unverified);
+        return stopped;
+    }
+
+    private async ValueTask FreeThenContinueAsync(KernelTask task, int stopped, int unverified)
+    {
+        while (stopped >= 0)
+        {
+            await Read(task)[stopped].FreeInterruptResourcesAsync(task);
+            stopped = Start(task, stopped + 1, ref unverified);
         }
     }
 
@@ -171,22 +161,32 @@ public sealed class QueueResets
         for (; Unverified(worker) > 0 && rounds > 0; rounds--)
         {
             await worker.Runtime.DelayAsync(worker, PollInterval);
-            List<VfioApQueue> queues = Change(worker);
             int unverified = Unverified(worker);
             int left = 0;
-            for (int i = 0; i < unverified; i++)
-            {
-                VfioApQueue queue = queues[i];
-                if (!LookAt(worker, queue, out bool frees))
-                    Swap(queues, left++, i);
-                else if (frees && queue.ReadInterrupt(worker).IsAny)
-                    await queue.FreeInterruptResourcesAsync(worker);
-            }
+            int next = 0;
+            while ((next = LookAtAll(worker, next, unverified, ref left)) < unverified)
+                await Read(worker)[next++].FreeInterruptResourcesAsync(worker);
             _unverified.Write(worker, this, VfioApGuards.Resets, left);
         }
         for (int i = 0; i < Unverified(worker); i++)
             await GiveUpAsync(worker, Read(worker)[i]);
         _unverified.Write(worker, this, VfioApGuards.Resets, 0);
+    }
+
+    // One look at each queue from one on, up to one whose interrupt is to be freed; those that are not done move to the front.
+    private int LookAtAll(KernelTask worker, int first, int unverified, ref int left)
+    {
+        Span<VfioApQueue> queues = CollectionsMarshal.AsSpan(Change(worker));
+        int i = first;
+        for (; i < unverified; i++)
+        {
+            VfioApQueue queue = queues[i];
+            if (!LookAt(worker, queue, out bool frees))
+                Swap(queues, left++, i);
+            else if (frees && queue.ReadInterrupt(worker).IsAny)
+                break;
+        }
+        return i;
     }
 
     // The queue keeps a code that withholds it. Its reset may never have happened, so its interrupt is disabled by itself;
@@ -239,7 +239,7 @@ public sealed class QueueResets
         }
     }
 
-    private static void Swap(List<VfioApQueue> queues, int a, int b)
+    private static void Swap(Span<VfioApQueue> queues, int a, int b)
     {
         if (a != b)
             (queues[a], queues[b]) = (queues[b], queues[a]);

@@ -54,6 +54,15 @@ public sealed class QueueRow
     /// <summary>The queue of a domain, null if the driver has not got it. Under guests_lock or mdevs_lock.</summary>
     internal VfioApQueue? ReadQueue(KernelTask task, int apqi) => Of(_queues.Read(task, this, VfioApGuards.Queues), apqi);
 
+    /// <summary>The queues of some domains, all of which the driver has. Under guests_lock or mdevs_lock.</summary>
+    internal void ReadQueues(KernelTask task, in ApMask domains, Span<VfioApQueue> into)
+    {
+        VfioApQueue?[] queues = _queues.Read(task, this, VfioApGuards.Queues);
+        int i = 0;
+        foreach (int apqi in domains)
+            into[i++] = queues[apqi]!;
+    }
+
     internal void Add(UpdateLocks locks, VfioApQueue queue)
     {
         int apqi = queue.Apqn.Apqi;
