@@ -116,7 +116,7 @@ public sealed class StateMark
             LeadsOn = Element is not null && MayLeadOn(Element);
             IsImmutableArray = type.IsGenericType && type.FullName!.StartsWith("System.Collections.Immutable.ImmutableArray`1", StringComparison.Ordinal);
             IsOutside = type == typeof(string) || type.IsPrimitive || type.IsEnum || type.IsPointer || type == typeof(Lock) || type == typeof(Thread)
-                || typeof(MemberInfo).IsAssignableFrom(type) || typeof(Assembly).IsAssignableFrom(type) || typeof(Module).IsAssignableFrom(type);
+                || IsOfTheRuntime(type);
             if (IsOutside || type.IsArray)
                 return;
             FieldInfo[] fields = [.. FieldsOf(type)];
@@ -143,6 +143,12 @@ public sealed class StateMark
         internal static TypeMark Of(Type type) => Known.GetOrAdd(type, static added => new TypeMark(added));
 
         internal static object Copy(object original) => Clone(original);
+
+        // Types, methods and what keeps a collectible assembly alive: the latter holds the static fields of the assembly, which are
+        // no part of any host.
+        private static bool IsOfTheRuntime(Type type) =>
+            typeof(MemberInfo).IsAssignableFrom(type) || typeof(Assembly).IsAssignableFrom(type) || typeof(Module).IsAssignableFrom(type)
+            || (type.Assembly == typeof(object).Assembly && type.Namespace?.StartsWith("System.Reflection", StringComparison.Ordinal) == true);
 
         private static bool IsImmutable(Type type) =>
             typeof(Delegate).IsAssignableFrom(type)
