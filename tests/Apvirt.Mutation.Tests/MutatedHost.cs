@@ -88,19 +88,22 @@ internal sealed class MutatedHost : IDisposable
         return null;
     }
 
-    /// <summary>Explores a scenario of the examples under strict; the rules that are broken, with what is said of them.</summary>
-    internal IReadOnlyList<string> Explore(string name)
+    /// <summary>Explores a scenario of the examples; what is broken that no finding predicts: the rule, and what is said of it.</summary>
+    internal IReadOnlyList<string> Explore(string name, string profile = "strict")
     {
         Assembly explore = _context.LoadFromAssemblyName(new AssemblyName("Apvirt.Explore"));
         string path = Path.Combine(Root, "examples", "scenarios", name);
         object?[] read = [name, File.ReadAllText(path), null];
         Type scenario = explore.GetType("Apvirt.Explore.Scenarios.Scenario")!;
         Assert.Null(scenario.GetMethod("Read")!.Invoke(null, read));
+        object chosen = _context.LoadFromAssemblyName(new AssemblyName("Apvirt.Ap")).GetType("Apvirt.Ap.Profiles.Profile")!.GetMethod("Find")!.Invoke(null, [profile])!;
+        scenario.GetProperty("Profile")!.SetValue(read[2], chosen);
         Type search = explore.GetType("Apvirt.Explore.Scenarios.ScenarioSearch")!;
         object options = Activator.CreateInstance(explore.GetType("Apvirt.Explore.Engine.ExploreOptions")!)!;
         options.GetType().GetProperty("TimeMax")!.SetValue(options, TimeSpan.FromSeconds(10));
         object result = search.GetMethod("Run")!.Invoke(Activator.CreateInstance(search, read[2]), [options])!;
         return [.. ((System.Collections.IEnumerable)result.GetType().GetProperty("Violations")!.GetValue(result)!).Cast<object>()
+            .Where(violation => violation.GetType().GetProperty("Finding")!.GetValue(violation) is null)
             .Select(violation => $"{violation.GetType().GetProperty("Rule")!.GetValue(violation)} {violation.GetType().GetProperty("Summary")!.GetValue(violation)}")];
     }
 

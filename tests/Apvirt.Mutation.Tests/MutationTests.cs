@@ -106,6 +106,24 @@ public sealed class MutationTests
         Assert.Contains(host.Explore("x-wake.yaml"), violation => violation.StartsWith("V08 ", StringComparison.Ordinal));
     }
 
+    // F17 is taken in every execution of the scenario, and has nothing to do with what is wrong: bindings shows two counts and
+    // says "complete" of others.
+    [Fact]
+    public void M127_a_finding_that_is_taken_beside_a_defect_does_not_excuse_it()
+    {
+        using MutatedHost host = MutatedHost.Make("Apvirt.Ap/Bus/BusAttributes.cs", "bus.ScanCount > 0 && bound == all", "bus.ScanCount > 0 && bus.BoundCount == bus.QueueCount");
+        Assert.All(host.Explore("bindings-vs-mask.yaml", "linux-6.12"), violation => Assert.StartsWith("V06 ", violation, StringComparison.Ordinal));
+        Assert.NotEmpty(host.Explore("bindings-vs-mask.yaml", "linux-6.12"));
+    }
+
+    // Who asks for a scan must not return after one that has looked before.
+    [Fact]
+    public void M130_joining_any_scan_that_runs_is_found()
+    {
+        using MutatedHost host = MutatedHost.Make("Apvirt.Ap/Bus/ApBus.Scan.cs", "if (isNew || _options.Profile.Deviates(task, Quirk.RunningScanShared))", "if (isNew || task.Id > 0)");
+        Assert.Contains(host.Explore("two-configs.yaml"), violation => violation.StartsWith("V06 ", StringComparison.Ordinal));
+    }
+
     [Fact]
     public void I34_a_file_that_is_not_bound_and_yet_attached_is_found()
     {

@@ -82,6 +82,7 @@ public sealed partial class ApBus
         {
             if (device is not ApQueue queue)
                 continue;
+            await task.NextStepAsync("revise binding");
             if (_options.Profile.Deviates(task, Quirk.BindingReadUnlocked))
             {
                 if (await IsMisplacedAsync(task, queue))

@@ -1,4 +1,5 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Core;
 using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
@@ -17,14 +18,18 @@ public sealed partial class ApBus
 
     private Completion? RunningScan => _runningScan.Read(Runtime, this, ApFields.RunningScan);
 
-    /// <summary>Scans now and returns when a scan is complete; one that runs already is shared.</summary>
+    /// <summary>
+    /// Scans now and returns when a scan is complete. One that runs already has perhaps looked before what the caller changed: in 6.12
+    /// it is shared all the same, otherwise only one that begins after the call (M130).
+    /// </summary>
     /// <param name="task">The task that wants a scan.</param>
     public async ValueTask ScanAsync(KernelTask task)
     {
-        if (RunningScan is { } running)
+        for (bool isNew = false; RunningScan is { } running; isNew = true)
         {
             await running.WaitAsync(task);
-            return;
+            if (isNew || _options.Profile.Deviates(task, Quirk.RunningScanShared))
+                return;
         }
         await ScanMutex.LockAsync(task);
         Completion scan = new(task.Runtime, "scan");
@@ -71,10 +76,12 @@ public sealed partial class ApBus
                 await ((ApDriver)driver).ConfigurationChangedAsync(task, now, before);
         }
         await SelectDefaultDomainAsync(task, now);
+        await task.NextStepAsync("look at adapters");
         for (int apid = 0; apid <= MaxAdapter; apid++)
             await ScanAdapterAsync(task, apid, now);
         if (tell)
         {
+            await task.NextStepAsync("tell drivers that the scan is complete");
             foreach (Driver driver in Drivers())
                 await ((ApDriver)driver).ScanCompletedAsync(task, now, before);
         }
@@ -207,6 +214,7 @@ public sealed partial class ApBus
 
     private async ValueTask AddQueueAsync(KernelTask task, ApCard card, Apqn apqn, ApResponse code)
     {
+        await task.NextStepAsync("add queue");
         ApQueue queue = new(card, apqn, code);
         card.AddQueue(queue);
         Count(ref _queueCount, ApFields.QueueCount, 1);
@@ -217,6 +225,7 @@ public sealed partial class ApBus
 
     private async ValueTask RemoveQueueAsync(KernelTask task, ApQueue queue)
     {
+        await task.NextStepAsync("remove queue");
         await RemoveDeviceAsync(task, queue);
         Count(ref _queueCount, ApFields.QueueCount, -1);
         queue.Card.RemoveQueue(queue);
@@ -226,6 +235,7 @@ public sealed partial class ApBus
     {
         foreach (ApQueue queue in card.Queues())
             await RemoveQueueAsync(task, queue);
+        await task.NextStepAsync("remove card");
         await RemoveDeviceAsync(task, card);
         _cards.Write(Runtime, card.Apid, null);
     }

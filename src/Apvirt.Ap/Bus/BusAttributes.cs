@@ -73,8 +73,10 @@ internal static class BusAttributes
 
     private static void ShowBindings(ApBus bus, SysfsText text)
     {
-        text.AppendDecimal(bus.BoundCount).Append("/"u8).AppendDecimal(bus.QueueCount);
-        text.Append(bus.ScanCount > 0 && bus.BoundCount == bus.QueueCount ? " (complete)\n"u8 : "\n"u8);
+        // Each is read once: what is said to be complete is what is printed.
+        (long bound, long all) = (bus.BoundCount, bus.QueueCount);
+        text.AppendDecimal(bound).Append("/"u8).AppendDecimal(all);
+        text.Append(bus.ScanCount > 0 && bound == all ? " (complete)\n"u8 : "\n"u8);
     }
 
     private static void ShowFeatures(ApBus bus, SysfsText text)

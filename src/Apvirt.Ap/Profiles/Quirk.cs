@@ -54,6 +54,8 @@ public enum Quirk
     FunctionLeftBehind,
     /// <summary>A vGPU looks for another of its VM, and attaches later.</summary>
     LooksThenTakes,
+    /// <summary>A scan that is asked for while another runs is that one.</summary>
+    RunningScanShared,
     /// <summary>Long matrix texts are cut in the middle of a line.</summary>
     TextCutInLine,
 }

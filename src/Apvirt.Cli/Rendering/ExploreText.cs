@@ -19,7 +19,7 @@ internal static class ExploreText
             Timeline(violation.Schedule, io);
         }
         if (!result.AreAnswersCompared)
-            io.Out.WriteLine("answers were not held against the orders of the operations (V06): there are too many, or an operation is seen in steps");
+            io.Out.WriteLine("not all answers could be judged (V06): the operations' steps have too many orders to look at them all");
         io.Out.WriteLine(Verdict(result));
         if (result.Points.Count > 0)
             io.Out.WriteLine($"points beside acquisitions, where others can come in: {string.Join(", ", result.Points)}");

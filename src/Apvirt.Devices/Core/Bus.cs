@@ -122,8 +122,11 @@ public abstract class Bus : SysfsDirectory
         else
             Model.Tree.Gone(device.Parent!, device.Name);
         Model.Tree.Gone(DevicesDirectory, device.Name);
+        await task.NextStepAsync("remove files");
         await device.Files.DeleteAsync(task);
+        await task.NextStepAsync("unbind driver");
         await DetachAsync(task, device);
+        await task.NextStepAsync("take device off bus");
         _devices.Remove(Runtime, device);
         Model.Uevents.Send(device, "remove");
         device.Lock.Unlock(task);
@@ -214,6 +217,7 @@ public abstract class Bus : SysfsDirectory
     protected async ValueTask ReprobeLockedAsync(KernelTask task, Device device)
     {
         await DetachAsync(task, device);
+        await task.NextStepAsync("offer to drivers");
         if (device.IsRegistered)
             await OfferAsync(task, device);
     }

@@ -147,12 +147,14 @@ public sealed class SysfsFile
 
     private static async ValueTask<Errno> AtPointAsync(KernelTask task, SysfsEntry entry, SysfsText text)
     {
+        await task.NextStepAsync("read or write");
         await entry.References!.PointAsync(task);
         return await ShowNowAsync(task, entry, text);
     }
 
     private static async ValueTask<Errno> AtPointAsync(KernelTask task, SysfsEntry entry, ReadOnlyMemory<byte> data)
     {
+        await task.NextStepAsync("read or write");
         await entry.References!.PointAsync(task);
         return await StoreNowAsync(task, entry, data);
     }

@@ -30,8 +30,8 @@ public sealed record ScenarioResult(ExploreResult Result, int Outcomes, IReadOnl
     public IReadOnlySet<string> OutcomeTexts { get; init; } = new HashSet<string>();
 
     /// <summary>
-    /// Whether the answers were held against those of all orders of the operations (V06); not if there are too many orders, or an
-    /// operation that others see in steps.
+    /// Whether each outcome was held against those of the orders of the operations' steps (V06); not if there are too many orders
+    /// and none of those that were looked at gives it.
     /// </summary>
     public bool AreAnswersCompared { get; init; }
 

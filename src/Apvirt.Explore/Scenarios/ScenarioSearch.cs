@@ -13,10 +13,18 @@ namespace Apvirt.Explore.Scenarios;
 /// <param name="scenario">The scenario.</param>
 public sealed class ScenarioSearch(Scenario scenario)
 {
-    private const int OrdersMax = 2000;
     private const int SimplifyExecutions = 2000;
     private const int SimplifyMax = 5;
     private const int ShrinkTries = 200;
+
+    private readonly StepOrders _orders = new(scenario);
+
+    /// <summary>How many orders of the operations' steps are looked at before an outcome is left unjudged (V06).</summary>
+    public int StepOrdersMax
+    {
+        get => _orders.ExecutionsMax;
+        init => _orders.ExecutionsMax = value;
+    }
 
     /// <summary>Called now and then while it runs.</summary>
     public Action<ExploreProgress>? Progress { get; set; }
@@ -28,9 +36,8 @@ public sealed class ScenarioSearch(Scenario scenario)
     /// <param name="options">How and how far.</param>
     public ScenarioResult Run(ExploreOptions options)
     {
-        HashSet<string>? explained = ScenarioWorker.Explained(scenario, OrdersMax);
         if (options.HasPointsEverywhere)
-            return Run(options, explained, Schedule.Everywhere, out _);
+            return Run(options, Schedule.Everywhere, out _);
         long begin = Stopwatch.GetTimestamp();
         SortedSet<string> points = new(StringComparer.Ordinal);
         ScenarioResult? found = null;
@@ -39,7 +46,7 @@ public sealed class ScenarioSearch(Scenario scenario)
             TimeSpan left = options.TimeMax == Timeout.InfiniteTimeSpan ? options.TimeMax : options.TimeMax - Stopwatch.GetElapsedTime(begin);
             if (found is not null && left != Timeout.InfiniteTimeSpan && left <= TimeSpan.Zero)
                 return found with { Result = found.Result with { Verdict = Verdict.BoundReached } };
-            ScenarioResult result = Run(options with { TimeMax = left }, explained, points.Count == 0 ? null : [.. points], out string[] needed);
+            ScenarioResult result = Run(options with { TimeMax = left }, points.Count == 0 ? null : [.. points], out string[] needed);
             found = found is null ? result : result.With(found);
             int before = points.Count;
             points.UnionWith(needed);
@@ -50,14 +57,14 @@ public sealed class ScenarioSearch(Scenario scenario)
         }
     }
 
-    private ScenarioResult Run(ExploreOptions options, HashSet<string>? explained, IReadOnlyList<string>? points, out string[] needed)
+    private ScenarioResult Run(ExploreOptions options, IReadOnlyList<string>? points, out string[] needed)
     {
         List<ScenarioWorker> workers = [];
         ObjectNumbers numbers = new();
         TaskNumbers tasks = new(KernelExplored.TasksMax);
         Search search = new(options, () =>
         {
-            ScenarioWorker worker = new(scenario, explained, points, numbers, tasks);
+            ScenarioWorker worker = new(scenario, _orders, points, numbers, tasks);
             workers.Add(worker);
             return new SearchWorker(worker.Program, worker.Look);
         }) { Progress = Progress };
@@ -85,10 +92,10 @@ public sealed class ScenarioSearch(Scenario scenario)
                 .OrderBy(violation => violation.Finding is not null).ThenBy(violation => violation.Rule, StringComparer.Ordinal).ThenBy(violation => violation.Summary, StringComparer.Ordinal),
         ];
         for (int i = 0; i < sorted.Length; i++)
-            sorted[i] = sorted[i] with { Schedule = Detailed(i < SimplifyMax ? Simplified(sorted[i], explained) : sorted[i].Schedule) };
+            sorted[i] = sorted[i] with { Schedule = Detailed(i < SimplifyMax ? Simplified(sorted[i]) : sorted[i].Schedule) };
         if (result.Verdict == Verdict.Exhausted && Array.Exists(sorted, violation => violation.Finding is null))
             result = result with { Verdict = Verdict.Violation };
-        return new ScenarioResult(result, outcomes.Count, sorted) { OutcomeTexts = outcomes, AreAnswersCompared = explained is not null };
+        return new ScenarioResult(result, outcomes.Count, sorted) { OutcomeTexts = outcomes, AreAnswersCompared = _orders.HasJudgedAll };
     }
 
     /// <summary>Whether both searches have come to their end, so that they must agree.</summary>
@@ -121,7 +128,7 @@ public sealed class ScenarioSearch(Scenario scenario)
     /// <returns>Where the scenario does not follow the schedule any more; null if it did to its end.</returns>
     public string? Replay(Schedule schedule, out IReadOnlyList<ScenarioViolation> violations)
     {
-        using ScenarioWorker worker = new(scenario, ScenarioWorker.Explained(scenario, OrdersMax), schedule.Points);
+        using ScenarioWorker worker = new(scenario, _orders, schedule.Points);
         string? divergence = worker.Replay(schedule, out _, out _);
         violations = [.. worker.Violations.Values];
         return divergence;
@@ -129,12 +136,12 @@ public sealed class ScenarioSearch(Scenario scenario)
 
     // The simplest schedule that shows the same: with as few preemptions as can be found among so many executions, or else
     // without the switches that it does not need.
-    private Schedule Simplified(ScenarioViolation violation, HashSet<string>? explained)
+    private Schedule Simplified(ScenarioViolation violation)
     {
-        Schedule shrunk = Shrunk(violation, explained);
+        Schedule shrunk = Shrunk(violation);
         for (int preemptions = 0; preemptions < shrunk.Switches; preemptions++)
         {
-            using ScenarioWorker worker = new(scenario, explained, shrunk.Points);
+            using ScenarioWorker worker = new(scenario, _orders, shrunk.Points);
             ExploreResult result = Search.Run(
                 worker.Program,
                 new ExploreOptions { Strategy = Strategy.Naive, PreemptionsMax = preemptions, ExecutionsMax = SimplifyExecutions },
@@ -147,9 +154,9 @@ public sealed class ScenarioSearch(Scenario scenario)
         return shrunk;
     }
 
-    private Schedule Shrunk(ScenarioViolation violation, HashSet<string>? explained)
+    private Schedule Shrunk(ScenarioViolation violation)
     {
-        using ScenarioWorker worker = new(scenario, explained, violation.Schedule.Points);
+        using ScenarioWorker worker = new(scenario, _orders, violation.Schedule.Points);
         if (worker.Replay(violation.Schedule, out _, out IReadOnlyList<ScheduleSwitch> switches) is not null)
             return violation.Schedule;
         (string, string, string?) key = (violation.Rule, violation.Summary, violation.Finding);
@@ -169,7 +176,7 @@ public sealed class ScenarioSearch(Scenario scenario)
     // Where tasks of one name could do the same step it may not be told which did; then nothing is known of what they hold.
     private Schedule Detailed(Schedule schedule)
     {
-        using ScenarioWorker worker = new(scenario, explained: null, schedule.Points);
+        using ScenarioWorker worker = new(scenario, orders: null, schedule.Points);
         return worker.Replay(schedule, out Schedule done, out _) is null ? done : schedule;
     }
 }

@@ -3,6 +3,7 @@ using System.Numerics;
 using System.Text;
 using Apvirt.Ap.Profiles;
 using Apvirt.Explore.Engine;
+using Apvirt.Explore.Searches;
 using Apvirt.Host.Checks;
 using Apvirt.Host.Guests;
 using Apvirt.Host.Machines;
@@ -19,12 +20,11 @@ namespace Apvirt.Explore.Scenarios;
 /// <summary>What one thread needs to run a scenario again and again, and what it has seen.</summary>
 internal sealed class ScenarioWorker : IDisposable
 {
-    private const string NeverEnds = "never ends";
     private const int StepsMax = 10_000;
 
     private readonly Scenario _scenario;
     private readonly MachineSetup _setup;
-    private readonly HashSet<string>? _explained;
+    private readonly StepOrders? _orders;
     private readonly TraceLine[] _setUp;
     private readonly TraceLine[][] _operations;
     private KernelChecks _checks = new(LockOrder.Declared);
@@ -39,17 +39,19 @@ internal sealed class ScenarioWorker : IDisposable
 
     /// <summary>Makes a worker.</summary>
     /// <param name="scenario">The scenario.</param>
-    /// <param name="explained">The outcomes that some order of the operations has; null if that is not looked at.</param>
+    /// <param name="orders">What the orders of the operations' steps give; null if that is not looked at.</param>
     /// <param name="points">As <see cref="Schedule.Points"/>.</param>
     /// <param name="numbers">Numbers of what steps are about, for all threads of a search.</param>
     /// <param name="tasks">Numbers of tasks, for all threads of a search.</param>
-    internal ScenarioWorker(Scenario scenario, HashSet<string>? explained, IReadOnlyList<string>? points = null, ObjectNumbers? numbers = null, TaskNumbers? tasks = null)
+    /// <param name="onlySteps">Whether callers are interrupted only between the steps that operations declare.</param>
+    internal ScenarioWorker(
+        Scenario scenario, StepOrders? orders, IReadOnlyList<string>? points = null, ObjectNumbers? numbers = null, TaskNumbers? tasks = null, bool onlySteps = false)
     {
         _points = points;
         _threads = points is null ? null : new TaskThreads(KernelExplored.TasksMax);
         FrozenSet<string>? pointsAt = points is null || points.SequenceEqual(Schedule.Everywhere) ? null : points.ToFrozenSet(StringComparer.Ordinal);
         _scenario = scenario;
-        _explained = explained;
+        _orders = orders;
         _setup = new TraceReader("scenario", Encoding.UTF8.GetBytes(scenario.Machine)).ReadHeader(out TraceHeader? header) is { } error
             ? throw new ArgumentException(error.ToString(), nameof(scenario))
             : header!.ToSetup() with { Profile = scenario.Profile };
@@ -57,7 +59,7 @@ internal sealed class ScenarioWorker : IDisposable
         _operations = [.. scenario.Tasks.Select(task => task.Operations.Select(OperationRunner.Parse).ToArray())];
         _answers = [.. _operations.Select(operations => new string[operations.Length])];
         _at = new int[_operations.Length];
-        Program = new KernelExplored(given => new ExplorationRuntime { Checks = _checks, Carrier = _threads, PointsAt = pointsAt, Numbers = given }, Begin)
+        Program = new KernelExplored(given => new ExplorationRuntime { Checks = _checks, Carrier = _threads, PointsAt = pointsAt, Numbers = given, OnlySteps = onlySteps }, Begin)
         {
             Prepare = runtime =>
             {
@@ -80,65 +82,6 @@ internal sealed class ScenarioWorker : IDisposable
 
     /// <summary>Classes of the locks that tasks were seen to wait for in a circle, in alphabetical order.</summary>
     internal Dictionary<string, string[]> Circles { get; } = new(StringComparer.Ordinal);
-
-    /// <summary>
-    /// The outcomes of all orders of the operations; null if there are more orders than that, or others see states between
-    /// the steps of an operation by design.
-    /// </summary>
-    /// <param name="scenario">The scenario.</param>
-    /// <param name="ordersMax">The most orders to look at.</param>
-    internal static HashSet<string>? Explained(Scenario scenario, int ordersMax)
-    {
-        ScenarioWorker worker = new(scenario, explained: null);
-        if (worker._operations.Any(operations => Array.Exists(operations, operation => operation.IsSeveralSteps)))
-            return null;
-        (int Task, int Operation)[] all = [.. scenario.Tasks.SelectMany((task, t) => task.Operations.Select((_, o) => (t, o)))];
-        int[][] orders = [.. OperationOrders.All(all.Length, (one, other) => all[one].Task == all[other].Task && all[one].Operation < all[other].Operation).Take(ordersMax + 1)];
-        List<Errno?[]> choices = BesideAnswers(all, worker._operations, ordersMax);
-        if ((long)orders.Length * choices.Count > ordersMax)
-            return null;
-        HashSet<string> explained = new(StringComparer.Ordinal);
-        // What others may answer because they are under way beside these, they answer without having changed anything.
-        foreach ((int[] order, Errno?[] beside) in orders.SelectMany(order => choices.Select(beside => (order, beside))))
-        {
-            ExplorationRuntime runtime = new() { Checks = worker._checks };
-            worker.Prepare(runtime);
-            foreach (int i in order)
-            {
-                (int task, int operation) = all[i];
-                if (beside[i] is { } error)
-                {
-                    worker._answers[task][operation] = TraceWriter.Format(worker._operations[task][operation], Answer.Of(error));
-                    continue;
-                }
-                ValueTask<(string Line, Errno Error)> running =
-                    OperationRunner.RunAsync(worker._host, runtime.CreateTask(scenario.Tasks[task].Name), worker._operations[task][operation]);
-                worker._answers[task][operation] = runtime.TryPrepare(running, out (string Line, Errno Error) answer) ? answer.Line : NeverEnds;
-            }
-            explained.Add(worker.Outcome());
-        }
-        return explained;
-    }
-
-    // Each choice of what operations answer because those of other tasks are under way, null where one is run; or so many
-    // that there are too many.
-    private static List<Errno?[]> BesideAnswers((int Task, int Operation)[] all, TraceLine[][] operations, int max)
-    {
-        List<Errno?[]> choices = [new Errno?[all.Length]];
-        for (int i = 0; i < all.Length && choices.Count <= max; i++)
-        {
-            int at = i;
-            (int task, int operation) = all[i];
-            Errno[] answers = [.. OverlapAnswers.Of(operations[task][operation], operations.Where((_, other) => other != task).SelectMany(line => line))];
-            choices.AddRange([.. choices.SelectMany(choice => answers.Select(answer =>
-            {
-                Errno?[] more = [.. choice];
-                more[at] = answer;
-                return more;
-            }))]);
-        }
-        return choices;
-    }
 
     /// <inheritdoc/>
     public void Dispose() => _threads?.Dispose();
@@ -287,22 +230,19 @@ internal sealed class ScenarioWorker : IDisposable
             return;
         }
         _host.Checks!.Ended(_boot, Errno.Ok, writesBefore: null);
-        string? predictedBy = Report();
+        Report();
         string outcome = Outcome();
         _outcomes.Add(outcome);
-        // What a predicted defect leads to is predicted too.
-        if (_explained is not null && !_explained.Contains(outcome))
-            Add("V06", "no order of the operations gives these answers and this state: " + string.Join(" ", _answers.SelectMany(a => a)), predictedBy, schedule, locks: null);
+        // A finding excuses it only if its deviation was taken here and says that it may lead to this (M127).
+        if (!(_orders?.Explain(outcome) ?? true))
+            Add("V06", "no order of the operations' steps gives these answers and this state: " + string.Join(" ", _answers.SelectMany(a => a)), _checks.FindingOf(_boot, "V06"), schedule, locks: null);
 
-        // The finding that predicts what was reported; null if there is nothing, or something unpredicted.
-        string? Report()
+        void Report()
         {
             if (!_checks.Violations.HasAny)
-                return null;
-            Violation[] violations = _checks.Violations.ToArray();
-            foreach (Violation violation in violations)
+                return;
+            foreach (Violation violation in _checks.Violations.ToArray())
                 Add(violation.Rule, violation.Summary, violation.Finding, schedule, violation.Locks);
-            return Array.TrueForAll(violations, violation => violation.Finding is not null) ? violations[0].Finding : null;
         }
     }
 

@@ -152,11 +152,14 @@ internal sealed class GuestFiles
         KvmVfioDevice? device = Read().KvmDevice;
         if (device is null)
         {
+            await task.NextStepAsync("KVM_CREATE_DEVICE");
             (Errno made, KvmVfioDevice? mine) = await KvmVfioDevice.CreateAsync(task, _machine);
+            await task.NextStepAsync("keep the VM's device");
             device = KeepDevice(task, mine);
             if (device is null)
                 return made;
         }
+        await task.NextStepAsync("KVM_SET_DEVICE_ATTR");
         Errno error = isAdded ? await device.AddAsync(task, target) : await device.DeleteAsync(task, target);
         if (open is null || error != Errno.Ok)
             return error;

@@ -108,9 +108,11 @@ public sealed class GuestProcess
             return error;
         _devices.Update(task.Runtime, this, GuestFields.Devices, new OpenDevice(device, file!), static (devices, open) => devices.Add(open));
         _registersRequest.Write(task.Runtime, this, GuestFields.RegistersRequest, options.RegistersRequest);
+        if (!options.RegistersRequest)
+            return Errno.Ok;
         // A driver that does not ask is no error.
-        if (options.RegistersRequest)
-            await device.Driver.SetRequestAsync(task, new Eventfd(task.Runtime, $"request for {device} of {Name}", () => requested(device)));
+        await task.NextStepAsync("VFIO_DEVICE_SET_IRQS");
+        await device.Driver.SetRequestAsync(task, new Eventfd(task.Runtime, $"request for {device} of {Name}", () => requested(device)));
         return Errno.Ok;
     }
 
@@ -122,11 +124,13 @@ public sealed class GuestProcess
     {
         if (Opened.FirstOrDefault(open => open.Device == device) is not { } open)
             return Errno.ENODEV;
+        await task.NextStepAsync("close device");
         await open.File.CloseAsync(task);
         _devices.Update(task.Runtime, this, GuestFields.Devices, open, static (devices, open) => devices.Remove(open));
         if (Has(device.Group))
             return Errno.Ok;
         await LeaveAsync(task, device.Group);
+        await task.NextStepAsync("close group");
         if (ClosedGroups.Contains(device.Group))
             _closedGroups.Update(task.Runtime, this, GuestFields.ClosedGroups, device.Group, static (groups, group) => groups.Remove(group));
         else
@@ -157,9 +161,11 @@ public sealed class GuestProcess
         if (Has(group))
             return await GetAsync(task, device);
         Errno error = options.UsesIommufd ? await group.SetContainerAsync(task, await OpenIommufdAsync(task)) : await ContainAsync(task, group);
+        await task.NextStepAsync("KVM_DEV_VFIO_FILE_ADD");
         if (error == Errno.Ok && options.AssociatesKvm)
             error = await AssociateAsync(task, group, isAdded: true);
         VfioDeviceFile? file = null;
+        await task.NextStepAsync("VFIO_GROUP_GET_DEVICE_FD");
         if (error == Errno.Ok)
             (error, file) = await group.GetDeviceAsync(task, device.Name);
         if (error != Errno.Ok)
@@ -177,6 +183,7 @@ public sealed class GuestProcess
             container = new VfioContainer(task.Runtime, Name, _profile, Memory);
             _container.Write(task.Runtime, this, GuestFields.Container, container);
         }
+        await task.NextStepAsync("VFIO_GROUP_SET_CONTAINER");
         Errno error = await group.SetContainerAsync(task, container);
         return error == Errno.Ok && container.Iommu is null ? await MapMemoryAsync(task, container) : error;
     }
@@ -195,7 +202,9 @@ public sealed class GuestProcess
     internal async ValueTask EndAsync(KernelTask task)
     {
         await Threads.StopAsync(task);
+        await task.NextStepAsync("close files");
         await _files.CloseAllAsync(task);
+        await task.NextStepAsync("close VM");
         await _files.CloseVmAsync(task);
     }
 
@@ -263,14 +272,18 @@ public sealed class GuestProcess
 
     private async ValueTask LeaveAsync(KernelTask task, VfioGroup group)
     {
+        await task.NextStepAsync("KVM_DEV_VFIO_FILE_DEL");
         await _files.DissociateAsync(task, group);
+        await task.NextStepAsync("VFIO_GROUP_UNSET_CONTAINER");
         if (!ClosedGroups.Contains(group))
             await group.UnsetContainerAsync(task);
     }
 
     private async ValueTask<Errno> MapMemoryAsync(KernelTask task, VfioContainer container)
     {
+        await task.NextStepAsync("VFIO_SET_IOMMU");
         Errno error = await container.SetIommuAsync(task, version: 2);
+        await task.NextStepAsync("VFIO_IOMMU_MAP_DMA");
         ulong bytes = Machine.Options.MemoryBytes & ~PageMask;
         return error == Errno.Ok && bytes > 0 ? await container.MapAsync(task, 0, bytes, MapProtection.Read | MapProtection.Write) : error;
     }

@@ -102,6 +102,7 @@ public sealed class GuestProcesses
         GuestProcess? existing = Find(name);
         GuestProcess guest = existing ?? Make(name, options);
         task.AddressSpace = guest;
+        await task.NextStepAsync("open group");
         if (existing is null && options.Machine.IsProtected)
             await guest.Machine.Protection.RunAsync(task, PvCommand.Enable, flags: 0, _host.Profile);
         Errno error = Errno.Ok;
@@ -133,8 +134,10 @@ public sealed class GuestProcesses
         if (error != Errno.Ok)
             return error;
         error = await guest.OpenAsync(task, device, options, requested => Released(guest, requested));
-        if (error != Errno.Ok && !hadGroup)
-            await device.Group.CloseAsync(task);
+        if (error == Errno.Ok || hadGroup)
+            return error;
+        await task.NextStepAsync("close group");
+        await device.Group.CloseAsync(task);
         return error;
     }
 
@@ -158,6 +161,7 @@ public sealed class GuestProcesses
         GuestProcess? guest = Find(name);
         if (guest is not null)
         {
+            await task.NextStepAsync("stop vCPUs");
             await guest.Threads.StopAsync(task);
             foreach (VfioDevice device in guest.Devices)
                 await guest.CloseAsync(task, device);

@@ -132,10 +132,11 @@ public sealed class VirtualHost
     /// <param name="apm">Adapters.</param>
     /// <param name="aqm">Usage domains.</param>
     /// <param name="adm">Control domains.</param>
-    public ValueTask ConfigureAsync(KernelTask task, in ApMask apm, in ApMask aqm, in ApMask adm)
+    public async ValueTask ConfigureAsync(KernelTask task, ApMask apm, ApMask aqm, ApMask adm)
     {
         Hardware.Configure(apm, aqm, adm);
-        return ApBus.ScanAsync(task);
+        await task.NextStepAsync("scan");
+        await ApBus.ScanAsync(task);
     }
 
     private sealed class ServiceElement(CryptoHardware hardware) : IApFirmware

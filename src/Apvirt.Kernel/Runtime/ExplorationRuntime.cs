@@ -55,6 +55,12 @@ public sealed class ExplorationRuntime : KernelRuntime
     /// <summary>Numbers of tasks; one object for all executions of a search.</summary>
     public TaskNumbers Numbers { get; init; } = new(TasksMax);
 
+    /// <summary>
+    /// Whether callers are interrupted only between the steps that operations declare and where they have to wait: what comes of
+    /// that is what operations may do that are several steps each, every step at once.
+    /// </summary>
+    public bool OnlySteps { get; init; }
+
     /// <summary>How many times the time of each task may be up while others can go on (M132); the order of all others is explored.</summary>
     public int EarlyMax { get; init; } = 1;
 
@@ -199,7 +205,7 @@ public sealed class ExplorationRuntime : KernelRuntime
     /// <inheritdoc/>
     public override ValueTask PointAsync(KernelTask task, object target, PointKind kind)
     {
-        if (Of(task) is not { } stepped)
+        if (Of(task) is not { } stepped || (OnlySteps && IsWithinStep(target, kind)))
             return default;
         stepped.Target = target;
         stepped.Waiter = task.Waiter;
@@ -212,6 +218,19 @@ public sealed class ExplorationRuntime : KernelRuntime
     /// <inheritdoc/>
     public override ValueTask DelayAsync(KernelTask task, TimeSpan duration) =>
         Of(task) is { } stepped ? SleepAsync(stepped, task, duration) : base.DelayAsync(task, duration);
+
+    internal override ValueTask NextStepAsync(KernelTask task, string step) =>
+        OnlySteps ? PointAsync(task, step, PointKind.Begin) : default;
+
+    // What can be done at once is part of the step, and is told like what is done within any step.
+    private bool IsWithinStep(object target, PointKind kind)
+    {
+        if (kind is PointKind.Begin or PointKind.Sleep || (target is IPointTarget waited && !waited.CanDo(kind)))
+            return false;
+        if (kind is not PointKind.Ask)
+            Acted(target, kind);
+        return true;
+    }
 
     internal override bool Decides(KernelTask task) => Of(task) is not null;
 

@@ -152,6 +152,14 @@ public abstract class KernelRuntime
     {
     }
 
+    /// <summary>
+    /// A place between two steps of an operation, where what others do may come in between and be seen: the specification says
+    /// that it consists of several. Only whoever judges outcomes by steps stops here (DESIGN R4, M126).
+    /// </summary>
+    /// <param name="task">The operating task.</param>
+    /// <param name="step">What comes next.</param>
+    internal virtual ValueTask NextStepAsync(KernelTask task, string step) => default;
+
     /// <summary>The end of what <see cref="EntersSection"/> began.</summary>
     public virtual void LeavesSection()
     {

@@ -75,6 +75,12 @@ public sealed partial class KernelTask
         Waiter.Interrupt();
     }
 
+    /// <summary>
+    /// A place between two steps of an operation: the specification says that it consists of several, between which others may come.
+    /// </summary>
+    /// <param name="step">What comes next.</param>
+    public ValueTask NextStepAsync(string step) => HasPoints ? Runtime.NextStepAsync(this, step) : default;
+
     /// <summary>Whether the task holds the lock in any mode.</summary>
     /// <param name="kernelLock">The lock to look for.</param>
     public bool Holds(KernelLock kernelLock) => IndexOf(kernelLock) >= 0;

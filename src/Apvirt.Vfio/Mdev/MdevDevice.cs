@@ -70,6 +70,7 @@ public abstract class MdevDevice : Device
             return Errno.EINVAL;
         if (value == 0)
             return Errno.Ok;
+        await task.NextStepAsync("remove");
         bool goesFirst = Type.Parent.Bus.Profile.Has(Quirk.RemoveGoesFirst);
         if (goesFirst && !TakeRemoveAway())
             return Errno.Ok;

@@ -72,6 +72,7 @@ public sealed class MdevParent
         Errno error = await Bus.ReserveAsync(task, this, uuid);
         if (error != Errno.Ok)
             return error;
+        await task.NextStepAsync("make device");
         if (!await _unregister.TryLockReadAsync(task))
         {
             await Bus.ReleaseAsync(task, this, uuid);
@@ -79,10 +80,13 @@ public sealed class MdevParent
         }
         MdevDevice device = Driver.CreateDevice(type, uuid);
         await Bus.AddDeviceAsync(task, device);
+        await task.NextStepAsync("bind driver");
         error = await Bus.AssociateAsync(task, Driver, device);
+        await task.NextStepAsync("list device");
         if (error == Errno.Ok)
         {
             type.DevicesDirectory.AddLink(device.Name, device);
+            await task.NextStepAsync("activate");
             await Bus.ActivateAsync(task, device);
         }
         else
@@ -107,13 +111,16 @@ public sealed class MdevParent
         Errno error = await Bus.DeactivateAsync(task, device);
         if (error != Errno.Ok)
             return error;
+        await task.NextStepAsync("take remove away");
         device.TakeRemoveAway();
+        await task.NextStepAsync("look at parent");
         if (!await _unregister.TryLockReadAsync(task))
         {
             // The parent removes it; until then it is as it was.
             if (!Bus.Profile.Has(Quirk.RemoveGoesFirst))
             {
                 await Bus.ReactivateAsync(task, device);
+                await task.NextStepAsync("give remove back");
                 device.GiveRemoveBack();
             }
             return Errno.ENODEV;
@@ -130,11 +137,13 @@ public sealed class MdevParent
         await _unregister.LockWriteAsync(task);
         foreach (Device device in Bus.Devices())
         {
+            await task.NextStepAsync("look at device");
             // Also one whose removal has begun, and is about to find that the parent goes.
             if (device is MdevDevice mdev && mdev.Type.Parent == this)
                 await RemoveDeviceAsync(task, mdev);
         }
         // Whoever makes one right now is told that the parent goes, and is waited for.
+        await task.NextStepAsync("remove types");
         foreach (MdevType type in Types)
             await type.Files.DeleteAsync(task);
         Device.Remove(_typesDirectory.Name);
@@ -144,8 +153,11 @@ public sealed class MdevParent
 
     private async ValueTask RemoveDeviceAsync(KernelTask task, MdevDevice device)
     {
+        await task.NextStepAsync("take device off list");
         device.Type.DevicesDirectory.Remove(device.Name);
+        await task.NextStepAsync("remove device");
         await Bus.RemoveDeviceAsync(task, device);
+        await task.NextStepAsync("give name back");
         await Bus.ReleaseAsync(task, this, device.Uuid);
     }
 

@@ -157,8 +157,12 @@ public sealed class Ioas
         foreach (Mapping mapping in going)
         {
             foreach (IoasAccess access in accesses)
+            {
+                await task.NextStepAsync("tell device");
                 await access.Device.TellUnmapAsync(task, mapping.Iova, mapping.Length);
+            }
         }
+        await task.NextStepAsync("take mappings away");
         await Lock.LockWriteAsync(task);
         Remove(ref _leaving.Change(task, this, VfioGuards.Areas), going);
         Remove(ref _mappings.Change(task, this, VfioGuards.Areas), going);

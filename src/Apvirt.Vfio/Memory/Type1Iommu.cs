@@ -208,14 +208,22 @@ public sealed class Type1Iommu : DmaSpace
         {
             Lock.Unlock(task);
             foreach (VfioDevice device in listeners)
+            {
+                await task.NextStepAsync("tell listener");
                 await device.TellUnmapAsync(task, mapping.Iova, mapping.Length);
+            }
+            await task.NextStepAsync("look again");
             await Lock.LockAsync(task);
             return;
         }
         await ListLock.LockAsync(task);
         Lock.Unlock(task);
         foreach (VfioDevice device in listeners)
+        {
+            await task.NextStepAsync("tell listener");
             await device.TellUnmapAsync(task, mapping.Iova, mapping.Length);
+        }
+        await task.NextStepAsync("look again");
         ListLock.Unlock(task);
         await Lock.LockAsync(task);
     }

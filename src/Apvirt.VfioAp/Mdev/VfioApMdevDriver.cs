@@ -35,9 +35,12 @@ public sealed class VfioApMdevDriver : MdevDriver
         bool isOfferedFirst = _matrix.Profile.Deviates(task, Quirk.OfferedBeforeListed);
         if (isOfferedFirst)
             await OfferAsync(task, mdev);
+        await task.NextStepAsync("put mdev on list");
         await mdev.PublishAsync(task);
+        await task.NextStepAsync("offer to VFIO");
         if (!isOfferedFirst)
             await OfferAsync(task, mdev);
+        await task.NextStepAsync("add attributes");
         mdev.AddDriverAttributes(task, MdevAttributes.Table);
         return Errno.Ok;
     }
@@ -55,8 +58,10 @@ public sealed class VfioApMdevDriver : MdevDriver
     {
         MatrixMdev mdev = (MatrixMdev)device;
         await mdev.RemoveDriverAttributesAsync(task);
+        await task.NextStepAsync("unregister from VFIO");
         VfioDevice vfio = mdev.Vfio;
         await vfio.UnregisterAsync(task);
+        await task.NextStepAsync("take mdev off list");
         await mdev.RetireAsync(task);
         _matrix.Groups.Remove(vfio.Group, mdev);
     }

@@ -81,10 +81,10 @@ public sealed class StateMarkTests
             Scenario scenario = ScenarioFiles.Read("scenarios", name) with { Profile = profile };
             ObjectNumbers numbers = new();
             TaskNumbers tasks = new(KernelExplored.TasksMax);
-            using ScenarioWorker broughtBack = new(scenario, explained: null, points: null, numbers, tasks);
+            using ScenarioWorker broughtBack = new(scenario, orders: null, points: null, numbers, tasks);
             for (ulong seed = 0; seed < Runs; seed++)
             {
-                using ScenarioWorker booted = new(scenario, explained: null, points: null, numbers, tasks);
+                using ScenarioWorker booted = new(scenario, orders: null, points: null, numbers, tasks);
                 Assert.Equal(Draw(booted, seed), Draw(broughtBack, seed));
             }
         }

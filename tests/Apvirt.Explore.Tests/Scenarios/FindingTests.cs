@@ -36,6 +36,7 @@ public sealed class FindingTests(ExploredScenarios explored)
         { "f21-unexpected-code", "F21", "I21 I22" },
         { "offered-before-listed", "vfio-ap.md 8", "I15" },
         { "remove-goes-first", "vfio.md 10", "I30" },
+        { "running-scan-shared", "ap-bus.md 5", "V06" },
     };
 
     private ScenarioResult Explore(string name, Profile profile, out Scenario scenario)

@@ -149,11 +149,14 @@ public sealed class ScenarioTests(ExploredScenarios explored)
     }
 
     [Theory]
-    [InlineData("two-admins.yaml", true)]
-    [InlineData("x-rm.yaml", true)]
-    [InlineData("x-unmap.yaml", false)]
-    public void Whether_answers_were_compared_is_told(string name, bool expected) =>
-        Assert.Equal(expected, new ScenarioSearch(Read(name)).Run(new ExploreOptions { ExecutionsMax = 1 }).AreAnswersCompared);
+    [InlineData(60_000, 1)]
+    [InlineData(1, 0)]
+    public void Answers_that_cannot_be_judged_are_neither_blamed_nor_called_right(int stepOrdersMax, int blamed)
+    {
+        ScenarioResult result = new ScenarioSearch(ScenarioFiles.Read("findings", "f08-config-shown-unlocked.yaml")) { StepOrdersMax = stepOrdersMax }.Run(new ExploreOptions());
+        Assert.Equal(blamed == 1, result.AreAnswersCompared);
+        Assert.Equal(blamed, result.Violations.Count(violation => violation.Rule == "V06"));
+    }
 
     [Fact]
     public void F08_accesses_that_race_are_points_and_only_these()
