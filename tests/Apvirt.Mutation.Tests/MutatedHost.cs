@@ -32,7 +32,10 @@ internal sealed class MutatedHost : IDisposable
     }
 
     /// <summary>Compiles a project with one text replaced, which must occur exactly once.</summary>
-    internal static MutatedHost Make(string file, string find, string replace)
+    internal static MutatedHost Make(string file, string find, string replace) => Make(file, (find, replace));
+
+    /// <summary>Compiles a project with texts of one file replaced, each of which must occur exactly once.</summary>
+    internal static MutatedHost Make(string file, params (string Find, string Replace)[] changes)
     {
         string project = file[..file.IndexOf('/', StringComparison.Ordinal)];
         string folder = Path.Combine(Root, "src", project);
@@ -46,8 +49,11 @@ internal sealed class MutatedHost : IDisposable
             string text = File.ReadAllText(path);
             if (relative == file)
             {
-                Assert.Equal(2, text.Split(find).Length);
-                text = text.Replace(find, replace, StringComparison.Ordinal);
+                foreach ((string find, string replace) in changes)
+                {
+                    Assert.Equal(2, text.Split(find).Length);
+                    text = text.Replace(find, replace, StringComparison.Ordinal);
+                }
             }
             trees.Add(CSharpSyntaxTree.ParseText(text, options, path));
         }
@@ -100,7 +106,7 @@ internal sealed class MutatedHost : IDisposable
         scenario.GetProperty("Profile")!.SetValue(read[2], chosen);
         Type search = explore.GetType("Apvirt.Explore.Scenarios.ScenarioSearch")!;
         object options = Activator.CreateInstance(explore.GetType("Apvirt.Explore.Engine.ExploreOptions")!)!;
-        options.GetType().GetProperty("TimeMax")!.SetValue(options, TimeSpan.FromSeconds(10));
+        options.GetType().GetProperty("TimeMax")!.SetValue(options, TimeSpan.FromSeconds(60));
         object result = search.GetMethod("Run")!.Invoke(Activator.CreateInstance(search, read[2]), [options])!;
         return [.. ((System.Collections.IEnumerable)result.GetType().GetProperty("Violations")!.GetValue(result)!).Cast<object>()
             .Where(violation => violation.GetType().GetProperty("Finding")!.GetValue(violation) is null)

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Apvirt.Ap.Profiles;
 using Apvirt.Kernel;
+using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Sharing;
 using Apvirt.Kernel.Tasks;
@@ -12,17 +13,32 @@ using Apvirt.VfioAp.Mdev;
 
 namespace Apvirt.Host.Guests;
 
+/// <summary>How far a guest's process has come.</summary>
+internal enum GuestStage
+{
+    /// <summary>It is being started; if its first devices cannot be opened it ends.</summary>
+    Made,
+    /// <summary>It runs.</summary>
+    Running,
+    /// <summary>It has ended, and its name is free.</summary>
+    Ended,
+}
+
 /// <summary>
 /// The user-space process of a guest, as QEMU is one: it has the VM, the VM's VFIO device, a container with the guest's
 /// memory, and the groups and devices open.
 /// </summary>
 public sealed class GuestProcess
 {
+    private static readonly LockClass MainClass = new("guest process", LockKind.Mutex);
+
     private const ulong PageMask = 0xfff;
 
     private readonly Profile _profile;
 
-    // Changed by one manager at a time, and looked at by all threads.
+    private Shared<GuestStage> _stage;
+
+    // Changed by the main thread, and looked at by all threads.
     private Shared<ImmutableList<OpenDevice>> _devices = new([]);
 
     // Groups whose file is closed although a device of them is open; as _devices.
@@ -57,6 +73,20 @@ public sealed class GuestProcess
         Memory = new UserMemory(name, machine.Options.MemoryBytes);
         _files = new GuestFiles(name, machine);
         Threads = new GuestThreads(name, machine);
+        Main = new KernelMutex(MainClass, owner: this);
+    }
+
+    // No lock of the kernel's: what plugs and unplugs devices does one thing at a time, as QEMU's main thread does. Each process
+    // has its own, outside everything that a call into the kernel takes. Calls of other threads do not take it.
+
+    /// <summary>Held by whoever acts as the main thread; guards the stage, and what is open by way of groups.</summary>
+    internal KernelMutex Main { get; }
+
+    /// <summary>How far the process has come.</summary>
+    internal GuestStage Stage
+    {
+        get => _stage.Read(Runtime, this, GuestFields.Stage);
+        set => _stage.Write(Runtime, this, GuestFields.Stage, value);
     }
 
     /// <summary>Name of the guest.</summary>

@@ -23,23 +23,16 @@ namespace Apvirt.Host.Guests;
 /// <summary>The guests of a host and what their user space does: start, stop, plug and unplug devices, run AP instructions.</summary>
 public sealed class GuestProcesses
 {
-    private static readonly LockClass ProcessClass = new("guest processes", LockKind.Mutex);
-
     private const uint GisaBytes = 0x1000;
 
     private readonly VirtualHost _host;
     private Shared<int> _made;
-
-    // No lock of the kernel's: whoever manages the guests does one thing at a time. Outside everything that a call into
-    // the kernel takes; a removal that waits for a close does not hold it.
-    private readonly KernelMutex _management;
 
     private readonly SharedMap<string, GuestProcess> _guests;
 
     internal GuestProcesses(VirtualHost host)
     {
         _host = host;
-        _management = new KernelMutex(ProcessClass, owner: this);
         _guests = new SharedMap<string, GuestProcess>(this, GuestFields.Guests);
     }
 
@@ -86,24 +79,41 @@ public sealed class GuestProcesses
     /// </returns>
     public async ValueTask<Errno> StartAsync(KernelTask task, string name, IReadOnlyList<string> devices, GuestOptions options)
     {
-        await _management.LockAsync(task);
+        VfioDevice[] found = [.. devices.Select(FindDevice).OfType<VfioDevice>()];
+        if (found.Length < devices.Count)
+            return Errno.ENODEV;
+        GuestProcess guest = await LockForStartAsync(task, name, options);
         object? space = task.AddressSpace;
-        Errno error = await StartLockedAsync(task, name, devices, options);
+        task.AddressSpace = guest;
+        Errno error = await StartLockedAsync(task, guest, found, options);
         task.AddressSpace = space;
-        _management.Unlock(task);
+        guest.Main.Unlock(task);
         return error;
     }
 
-    private async ValueTask<Errno> StartLockedAsync(KernelTask task, string name, IReadOnlyList<string> names, GuestOptions options)
+    // A process that ends meanwhile is none any more, and its name is free again.
+    private async ValueTask<GuestProcess> LockForStartAsync(KernelTask task, string name, GuestOptions options)
     {
-        VfioDevice[] devices = [.. names.Select(FindDevice).OfType<VfioDevice>()];
-        if (devices.Length < names.Count)
-            return Errno.ENODEV;
-        GuestProcess? existing = Find(name);
-        GuestProcess guest = existing ?? Make(name, options);
-        task.AddressSpace = guest;
+        while (true)
+        {
+            if (Find(name) is not { } guest)
+            {
+                guest = Make(name, options);
+                if (!_guests.TryAdd(Runtime, name, guest))
+                    continue;
+            }
+            await guest.Main.LockAsync(task);
+            if (guest.Stage != GuestStage.Ended)
+                return guest;
+            guest.Main.Unlock(task);
+        }
+    }
+
+    private async ValueTask<Errno> StartLockedAsync(KernelTask task, GuestProcess guest, VfioDevice[] devices, GuestOptions options)
+    {
+        bool isNew = guest.Stage == GuestStage.Made;
         await task.NextStepAsync("open group");
-        if (existing is null && options.Machine.IsProtected)
+        if (isNew && options.Machine.IsProtected)
             await guest.Machine.Protection.RunAsync(task, PvCommand.Enable, flags: 0, _host.Profile);
         Errno error = Errno.Ok;
         for (int i = 0; i < devices.Length; i++)
@@ -115,15 +125,19 @@ public sealed class GuestProcesses
                 await guest.CloseAsync(task, devices[i]);
             break;
         }
-        if (existing is not null)
-            return error;
-        if (error != Errno.Ok)
-        {
-            await guest.EndAsync(task);
-            return error;
-        }
-        _guests.Set(Runtime, name, guest);
-        return Errno.Ok;
+        if (isNew && error == Errno.Ok)
+            guest.Stage = GuestStage.Running;
+        else if (isNew)
+            await EndAsync(task, guest);
+        return error;
+    }
+
+    // Under the lock of its main thread; whoever waits for that finds it ended.
+    private async ValueTask EndAsync(KernelTask task, GuestProcess guest)
+    {
+        _guests.Remove(Runtime, guest.Name, out _);
+        guest.Stage = GuestStage.Ended;
+        await guest.EndAsync(task);
     }
 
     // With the file of its group, if the guest does not have it for another device.
@@ -157,19 +171,20 @@ public sealed class GuestProcesses
     /// <returns>ENODEV if there is none.</returns>
     public async ValueTask<Errno> StopAsync(KernelTask task, string name)
     {
-        await _management.LockAsync(task);
-        GuestProcess? guest = Find(name);
-        if (guest is not null)
+        if (Find(name) is not { } guest)
+            return Errno.ENODEV;
+        await guest.Main.LockAsync(task);
+        bool isThere = guest.Stage == GuestStage.Running;
+        if (isThere)
         {
             await task.NextStepAsync("stop vCPUs");
             await guest.Threads.StopAsync(task);
             foreach (VfioDevice device in guest.Devices)
                 await guest.CloseAsync(task, device);
-            _guests.Remove(Runtime, name, out _);
-            await guest.EndAsync(task);
+            await EndAsync(task, guest);
         }
-        _management.Unlock(task);
-        return guest is null ? Errno.ENODEV : Errno.Ok;
+        guest.Main.Unlock(task);
+        return isThere ? Errno.Ok : Errno.ENODEV;
     }
 
     /// <summary>Closes one device of a guest, which lives on.</summary>
@@ -191,10 +206,11 @@ public sealed class GuestProcesses
     // A device whose removal is waiting is not in the tree any more, but still open.
     private async ValueTask<Errno> OfOpenAsync(KernelTask task, string name, string device, Func<GuestProcess, VfioDevice, ValueTask<Errno>> change)
     {
-        await _management.LockAsync(task);
-        GuestProcess? guest = Find(name);
-        Errno error = guest?.FindDevice(device) is { } open ? await change(guest, open) : Errno.ENODEV;
-        _management.Unlock(task);
+        if (Find(name) is not { } guest)
+            return Errno.ENODEV;
+        await guest.Main.LockAsync(task);
+        Errno error = guest.FindDevice(device) is { } open ? await change(guest, open) : Errno.ENODEV;
+        guest.Main.Unlock(task);
         return error;
     }
 
@@ -367,9 +383,9 @@ public sealed class GuestProcesses
             return;
         _host.Model.Runtime.Spawn($"{guest.Name} releases {device.DeviceName}", async task =>
         {
-            await _management.LockAsync(task);
+            await guest.Main.LockAsync(task);
             await guest.CloseAsync(task, device);
-            _management.Unlock(task);
+            guest.Main.Unlock(task);
         });
     }
 }

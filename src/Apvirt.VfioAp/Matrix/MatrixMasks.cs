@@ -1,4 +1,5 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Kernel.Sharing;
 
 namespace Apvirt.VfioAp.Matrix;
 
@@ -6,6 +7,7 @@ namespace Apvirt.VfioAp.Matrix;
 /// <param name="Apm">Adapters.</param>
 /// <param name="Aqm">Usage domains.</param>
 /// <param name="Adm">Control domains.</param>
+[OwnedBy("The guarded field of an mdev that holds them, or whoever has a copy.")]
 public record struct MatrixMasks(ApMask Apm, ApMask Aqm, ApMask Adm)
 {
     /// <summary>Whether the matrix holds a queue: both of its ids (M002).</summary>

@@ -177,10 +177,16 @@ public sealed class ScenarioTests(ExploredScenarios explored)
 
     // Points before acquisitions are enough where locks guard what is shared; with points everywhere nothing may be lost, and
     // only what no lock guards can show more.
+    // What takes a minute by itself.
+    [Fact(Explicit = true)]
+    public void Points_everywhere_show_the_same_long() => Points_everywhere_show_the_same("two-openers.yaml");
+
     [Theory]
     [InlineData("interrupts-unbind-close.yaml")]
     [InlineData("show-config.yaml")]
-    [InlineData("two-openers.yaml")]
+    [InlineData("open-vs-vm-release.yaml")]
+    [InlineData("start-vs-file-del.yaml")]
+    [InlineData("two-cdev.yaml")]
     [InlineData("x-cdev.yaml")]
     [InlineData("x-cfg.yaml")]
     [InlineData("x-gvt.yaml")]
@@ -205,17 +211,18 @@ public sealed class ScenarioTests(ExploredScenarios explored)
         Assert.True(all.Result.DepthReached > few.Result.DepthReached);
     }
 
+    // M129: the two threads meet in the driver, and the second may come after the first device was closed again.
     [Fact]
-    public void M042_exactly_one_of_two_mediated_devices_is_opened()
+    public void M042_two_mediated_devices_are_never_open_at_once()
     {
         ScenarioResult result = explored.Of("x-two.yaml", Read("x-two.yaml").Profile);
-        Assert.Equal((Verdict.Exhausted, 2), (result.Result.Verdict, result.Outcomes));
-        Assert.All(result.OutcomeTexts, text =>
-        {
-            string[] answers = text.Split('\n');
-            Assert.Single(answers, answer => answer.Contains("\"result\":\"ok\"", StringComparison.Ordinal));
-            Assert.Single(answers, answer => answer.Contains("\"result\":\"EPERM\"", StringComparison.Ordinal));
-        });
+        Assert.Equal((Verdict.Exhausted, 3), (result.Result.Verdict, result.Outcomes));
+        Assert.True(result.Result.Executions > 20);
+        Assert.Equal(
+            ["EPERM ok", "ok EPERM", "ok ok"],
+            result.OutcomeTexts.Select(text => string.Join(' ', text.Split('\n').Where(answer => answer.Contains("\"cdev.bind\"", StringComparison.Ordinal))
+                .Select(answer => answer.Contains("\"result\":\"ok\"", StringComparison.Ordinal) ? "ok" : answer.Contains("\"result\":\"EPERM\"", StringComparison.Ordinal) ? "EPERM" : answer)))
+                .Order(StringComparer.Ordinal));
     }
 
     [Fact]
