@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Reflection;
 using System.Runtime.Loader;
 using Microsoft.CodeAnalysis;
@@ -15,6 +16,12 @@ internal sealed class MutatedHost : IDisposable
         global using System; global using System.Collections.Generic; global using System.IO; global using System.Linq;
         global using System.Net.Http; global using System.Threading; global using System.Threading.Tasks;
         """;
+
+    private static readonly CSharpParseOptions ParseOptions = new(LanguageVersion.Preview);
+    private static readonly ConcurrentDictionary<string, Lazy<CSharpCompilation>> Sound = new(StringComparer.Ordinal);
+
+    private static readonly Lazy<PortableExecutableReference[]> Platform = new(() =>
+        [.. ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator).Select(path => MetadataReference.CreateFromFile(path))]);
 
     private readonly Context _context;
 
@@ -38,34 +45,33 @@ internal sealed class MutatedHost : IDisposable
     internal static MutatedHost Make(string file, params (string Find, string Replace)[] changes)
     {
         string project = file[..file.IndexOf('/', StringComparison.Ordinal)];
-        string folder = Path.Combine(Root, "src", project);
-        CSharpParseOptions options = new(LanguageVersion.Preview);
-        List<SyntaxTree> trees = [CSharpSyntaxTree.ParseText(Usings, options)];
-        foreach (string path in Directory.EnumerateFiles(folder, "*.cs", SearchOption.AllDirectories))
+        CSharpCompilation sound = Sound.GetOrAdd(project, static name => new Lazy<CSharpCompilation>(() => Compile(name))).Value;
+        string path = Path.Combine(Root, "src", file);
+        SyntaxTree tree = sound.SyntaxTrees.Single(tree => tree.FilePath == path);
+        string text = tree.GetText().ToString();
+        foreach ((string find, string replace) in changes)
         {
-            string relative = Path.GetRelativePath(Path.Combine(Root, "src"), path);
-            if (relative.Split('/')[1] is "obj" or "bin")
-                continue;
-            string text = File.ReadAllText(path);
-            if (relative == file)
-            {
-                foreach ((string find, string replace) in changes)
-                {
-                    Assert.Equal(2, text.Split(find).Length);
-                    text = text.Replace(find, replace, StringComparison.Ordinal);
-                }
-            }
-            trees.Add(CSharpSyntaxTree.ParseText(text, options, path));
+            Assert.Equal(2, text.Split(find).Length);
+            text = text.Replace(find, replace, StringComparison.Ordinal);
         }
-        string[] platform = ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator);
-        CSharpCompilation compilation = CSharpCompilation.Create(
-            project, trees,
-            platform.Where(path => Path.GetFileNameWithoutExtension(path) != project).Select(path => MetadataReference.CreateFromFile(path)),
-            new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, optimizationLevel: OptimizationLevel.Release, allowUnsafe: true, nullableContextOptions: NullableContextOptions.Enable));
+        CSharpCompilation compilation = sound.ReplaceSyntaxTree(tree, CSharpSyntaxTree.ParseText(text, ParseOptions, path));
         MemoryStream image = new();
         Microsoft.CodeAnalysis.Emit.EmitResult result = compilation.Emit(image);
         Assert.True(result.Success, string.Join('\n', result.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Error)));
         return new MutatedHost(new Context(project, image.ToArray()));
+    }
+
+    // A project as it is, read once for all its mutations.
+    private static CSharpCompilation Compile(string project)
+    {
+        string folder = Path.Combine(Root, "src", project);
+        IEnumerable<string> files = Directory.EnumerateFiles(folder, "*.cs", SearchOption.AllDirectories)
+            .Where(path => Path.GetRelativePath(folder, path).Split('/')[0] is not ("obj" or "bin"));
+        return CSharpCompilation.Create(
+            project,
+            [CSharpSyntaxTree.ParseText(Usings, ParseOptions), .. files.Select(path => CSharpSyntaxTree.ParseText(File.ReadAllText(path), ParseOptions, path))],
+            Platform.Value.Where(reference => Path.GetFileNameWithoutExtension(reference.FilePath) != project),
+            new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, optimizationLevel: OptimizationLevel.Release, allowUnsafe: true, nullableContextOptions: NullableContextOptions.Enable));
     }
 
     /// <summary>Fuzzes the host until a check finds something; null if none does.</summary>

@@ -50,6 +50,12 @@ public sealed class MutationTests
         { "subclass not given back", $"{Q}QueueInterrupts.cs", "            mdev?.ReadKvm(task)?.Gisa.Unregister(task, interrupt.Isc, mdev.Owner.Profile);", "            { }" },
         { "inner lock released last", "Apvirt.VfioAp/Matrix/UpdateLocks.cs", "        Mdevs.Release();\n        _kvmLock?.Unlock(Task);", "        _kvmLock?.Unlock(Task);\n        Mdevs.Release();" },
         { "kvm->lock after mdevs_lock", "Apvirt.VfioAp/Matrix/MatrixDevice.cs", "    internal ValueTask<UpdateLocks> LockForKvmAsync(\n        KernelTask task, VirtualMachine machine, [CallerFilePath] string file = \"\", [CallerLineNumber] int line = 0)\n    {\n", "    internal async ValueTask<UpdateLocks> LockForKvmAsync(\n        KernelTask task, VirtualMachine machine, [CallerFilePath] string file = \"\", [CallerLineNumber] int line = 0)\n    {\n        await GuestsLock.LockAsync(task, file, line);\n        await MdevsLock.LockAsync(task, file, line);\n        await machine.Lock.LockAsync(task, file, line);\n        await machine.HookLock.LockWriteAsync(task, file, line);\n        return new UpdateLocks(this, task, kvmLock: null);\n    }\n\n    private ValueTask<UpdateLocks> UnusedAsync(KernelTask task, VirtualMachine machine, string file, int line)\n    {\n" },
+        { "order: a rare path takes the hook's lock before kvm->lock", "Apvirt.VfioAp/Matrix/MatrixDevice.cs", "        if (taken < 2)\n            await machine.Lock.LockAsync(task, file, line);\n        if (taken < 3)\n            await machine.HookLock.LockWriteAsync(task, file, line);", "        if (taken < 3)\n            await machine.HookLock.LockWriteAsync(task, file, line);\n        if (taken < 2)\n            await machine.Lock.LockAsync(task, file, line);" },
+        { "early release: mdevs_lock is dropped while a close waits for its reset", $"{M}.Attach.cs", "        await reset;\n        await ReleaseAfterAsync(DetachAsync(locks), locks, machine);", "        locks.Mdevs.Release();\n        await reset;\n        await Owner.MdevsLock.LockAsync(locks.Task);\n        await ReleaseAfterAsync(DetachAsync(locks), locks, machine);" },
+        { "read after unlock: ap_config", $"{M}.Config.cs", "        AppendMasks(text, ReadMatrix(task));\n        mdevs.Release();", "        mdevs.Release();\n        AppendMasks(text, ReadMatrix(task));" },
+        { "no look again: an unmap that took its lock again", "Apvirt.Vfio/Memory/Type1Iommu.cs", "            await TellAsync(task, next);\n        }", "            await TellAsync(task, next);\n            Remove(task, next);\n        }" },
+        { "double put: close gives its reference back twice", $"{M}.Attach.cs", "        machine.Put(locks.Task);\n", "        machine.Put(locks.Task);\n        machine.Put(locks.Task);\n" },
+        { "lock dropped around one field: the control domains", $"{M}.Assign.cs", "            ref MatrixMasks matrix = ref ChangeMatrix(locks);\n            matrix.Adm = matrix.Adm.With(apqi);\n", "            locks.Mdevs.Release();\n            ref MatrixMasks matrix = ref ChangeMatrix(locks);\n            matrix.Adm = matrix.Adm.With(apqi);\n            await Owner.MdevsLock.LockAsync(task);\n" },
         { "no kvm->lock for an update", "Apvirt.VfioAp/Matrix/MatrixDevice.cs", "KernelMutex? kvmLock = mdev?.ReadKvm(task)?.Lock;", "KernelMutex? kvmLock = mdev?.ReadKvm(task) is null ? null : null;" },
     };
 
@@ -115,6 +121,24 @@ public sealed class MutationTests
             ("        ValueTask<UpdateLocks> locks = Owner.LockForKvmAsync(task, machine);\n        return locks.IsCompletedSuccessfully ? new ValueTask<Errno>(OpenLocked", "        if (machine.PqapHook is not null)\n            return new ValueTask<Errno>(Errno.EPERM);\n        ValueTask<UpdateLocks> locks = Owner.LockForKvmAsync(task, machine);\n        return locks.IsCompletedSuccessfully ? new ValueTask<Errno>(OpenLocked"),
             ("machine.ReadPqapHook(task) is null ? Errno.Ok : Errno.EPERM", "Errno.Ok"));
         Assert.Contains(host.Explore("x-two.yaml"), violation => violation[..4] is "I02 " or "I05 ");
+    }
+
+    // Which mdev a queue belongs to is looked at before guests_lock and used after it.
+    [Fact]
+    public void M134_a_decision_by_what_was_read_before_the_lock_is_found()
+    {
+        using MutatedHost host = MutatedHost.Make(
+            "Apvirt.VfioAp/Matrix/MatrixDevice.cs",
+            ("        await guests;\n        return await LockUnderGuestsAsync(new GuestsHeld(this, task), ReadQueue(task, apqn)!.ReadMdev(task), file, line);", "        MatrixMdev? early = Queue(apqn)!.Mdev;\n        await guests;\n        return await LockUnderGuestsAsync(new GuestsHeld(this, task), early, file, line);"));
+        Assert.NotNull(host.Fuzz(episodes: 600));
+    }
+
+    // A reference that is counted up from none: who looked for the object gets one that is being freed.
+    [Fact]
+    public void M134_a_reference_that_rises_from_the_dead_is_found()
+    {
+        using MutatedHost host = MutatedHost.Make("Apvirt.Kernel/Sharing/RefCount.cs", ("if (now <= 0)", "if (now < 0)"));
+        Assert.NotNull(host.Fuzz(episodes: 600));
     }
 
     // F17 is taken in every execution of the scenario, and has nothing to do with what is wrong: bindings shows two counts and

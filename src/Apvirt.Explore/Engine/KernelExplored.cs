@@ -112,6 +112,9 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
     /// <summary>The fields and spin locks before which there must be points, as far as executions have shown (<see cref="PointNeeds"/>).</summary>
     public IReadOnlySet<string> NeedsPointsAt => _needs.Names;
 
+    /// <summary>The objects by number that accesses of several tasks met at, in this search and those before (<see cref="PointNeeds"/>).</summary>
+    internal HashSet<int> Contended => _needs.Contended;
+
     /// <summary>Whether some steps take pictures of the whole, so that their order with all others makes a difference.</summary>
     public bool HasPictures { get; init; }
 
@@ -269,7 +272,6 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
         {
             AccessKind.Write => StepKind.Write,
             AccessKind.Add => StepKind.Add,
-            AccessKind.Take => StepKind.Take,
             _ => StepKind.Read,
         });
         if (_stepping is null)
@@ -369,7 +371,7 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
 
     private void Access(int number, StepKind kind)
     {
-        int known = _accessed.FindIndex(a => a.Object == number && a.Kind is StepKind.Read or StepKind.Add or StepKind.Take or StepKind.Write);
+        int known = _accessed.FindIndex(a => a.Object == number && a.Kind is StepKind.Read or StepKind.Add or StepKind.Write);
         if (known < 0)
             _accessed.Add(new Step(kind, number));
         // Who does two of them does what conflicts with either.

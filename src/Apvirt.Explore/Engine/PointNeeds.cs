@@ -12,7 +12,9 @@ namespace Apvirt.Explore.Engine;
 /// <remarks>
 /// Which accesses meet is known by vector clocks of what has points: sleeping locks, completions, starts. Spin sections are
 /// one access each, since they are over before anybody can come in. The first accesses that meet without order meet in some
-/// execution in which no earlier ones do, and that is equivalent to one without more points; so none stays unseen.
+/// execution in which no earlier ones do, and that is equivalent to one without more points; so none stays unseen. What is
+/// learnt to meet others late was not counted in the executions before, of which each comes but once: a search is only over
+/// when it has learnt nothing of the kind.
 /// </remarks>
 /// <param name="tasksMax">The most tasks.</param>
 internal sealed class PointNeeds(int tasksMax)
@@ -41,6 +43,9 @@ internal sealed class PointNeeds(int tasksMax)
     private int _accesses;
 
     internal IReadOnlySet<string> Names => _names;
+
+    /// <summary>The objects by number that accesses of several tasks met at; a search begins with those of the one before.</summary>
+    internal HashSet<int> Contended => _contended;
 
     internal void Restart()
     {

@@ -40,8 +40,6 @@ public enum StepKind : byte
     Read,
     /// <summary>Adds to memory, in an order that makes no difference to others who add.</summary>
     Add,
-    /// <summary>Takes from memory what others have added, in an order that makes no difference to others who take.</summary>
-    Take,
     /// <summary>Writes memory.</summary>
     Write,
 }
@@ -124,9 +122,8 @@ public readonly record struct Step(StepKind Kind, int Object)
         Conflict(StepKind.Look, StepKind.Try);
         Conflict(StepKind.Wait, StepKind.Wait, StepKind.WaitFor);
         Conflict(StepKind.WaitFor, StepKind.WaitFor);
-        Conflict(StepKind.Add, StepKind.Read, StepKind.Take);
-        Conflict(StepKind.Take, StepKind.Read);
-        Conflict(StepKind.Write, StepKind.Read, StepKind.Add, StepKind.Take, StepKind.Write);
+        Conflict(StepKind.Add, StepKind.Read);
+        Conflict(StepKind.Write, StepKind.Read, StepKind.Add, StepKind.Write);
         return table;
 
         void Conflict(StepKind one, params ReadOnlySpan<StepKind> others)

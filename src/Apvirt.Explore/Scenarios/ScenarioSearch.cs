@@ -30,47 +30,50 @@ public sealed class ScenarioSearch(Scenario scenario)
     public Action<ExploreProgress>? Progress { get; set; }
 
     /// <summary>
-    /// Explores. Where it turns out that points are missing (<see cref="PointNeeds"/>), it explores again with these too, until
-    /// none are. What any of the searches found stays found.
+    /// Explores. Where it turns out that points are missing (<see cref="PointNeeds"/>), or something meets others that was not
+    /// known to, it explores again, until nothing of the kind is learnt. What any of the searches found stays found.
     /// </summary>
     /// <param name="options">How and how far.</param>
     public ScenarioResult Run(ExploreOptions options)
     {
         if (options.HasPointsEverywhere)
-            return Run(options, Schedule.Everywhere, out _);
+            return Run(options, Schedule.Everywhere, new ObjectNumbers(), [], out _);
         long begin = Stopwatch.GetTimestamp();
         SortedSet<string> points = new(StringComparer.Ordinal);
+        ObjectNumbers numbers = new();
+        HashSet<int> contended = [];
         ScenarioResult? found = null;
         while (true)
         {
             TimeSpan left = options.TimeMax == Timeout.InfiniteTimeSpan ? options.TimeMax : options.TimeMax - Stopwatch.GetElapsedTime(begin);
             if (found is not null && left != Timeout.InfiniteTimeSpan && left <= TimeSpan.Zero)
                 return found with { Result = found.Result with { Verdict = Verdict.BoundReached } };
-            ScenarioResult result = Run(options with { TimeMax = left }, points.Count == 0 ? null : [.. points], out string[] needed);
+            (int Points, int Contended) before = (points.Count, contended.Count);
+            ScenarioResult result = Run(options with { TimeMax = left }, points.Count == 0 ? null : [.. points], numbers, contended, out string[] needed);
             found = found is null ? result : result.With(found);
-            int before = points.Count;
             points.UnionWith(needed);
             if (!options.AddsPoints && points.Count > 0)
                 return found with { Points = [.. points], Result = found.Result with { Verdict = Verdict.BoundReached } };
-            if (points.Count == before || result.Result.Verdict == Verdict.BoundReached)
+            if ((points.Count, contended.Count) == before || result.Result.Verdict == Verdict.BoundReached)
                 return found with { Points = [.. points] };
         }
     }
 
-    private ScenarioResult Run(ExploreOptions options, IReadOnlyList<string>? points, out string[] needed)
+    private ScenarioResult Run(ExploreOptions options, IReadOnlyList<string>? points, ObjectNumbers numbers, HashSet<int> contended, out string[] needed)
     {
         List<ScenarioWorker> workers = [];
-        ObjectNumbers numbers = new();
         TaskNumbers tasks = new(KernelExplored.TasksMax);
         Search search = new(options, () =>
         {
             ScenarioWorker worker = new(scenario, _orders, points, numbers, tasks);
+            worker.Program.Contended.UnionWith(contended);
             workers.Add(worker);
             return new SearchWorker(worker.Program, worker.Look);
         }) { Progress = Progress };
         ExploreResult result = search.Run();
         foreach (ScenarioWorker worker in workers)
             worker.Dispose();
+        contended.UnionWith(workers.SelectMany(worker => worker.Program.Contended));
         needed = [.. workers.SelectMany(worker => worker.Program.NeedsPointsAt).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
         HashSet<string> outcomes = new(workers.SelectMany(worker => worker.Outcomes), StringComparer.Ordinal);
         string[][] circles = [.. workers.SelectMany(worker => worker.Circles.Values)];

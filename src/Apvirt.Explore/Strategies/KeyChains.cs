@@ -164,7 +164,6 @@ internal sealed class KeyChains(int tasks, StepKind? hole = null)
         table[(int)StepKind.WaitFor] = [(Aspect.Permits, Manner.Take)];
         table[(int)StepKind.Read] = [(Aspect.Value, Manner.Look)];
         table[(int)StepKind.Add] = [(Aspect.Value, Manner.Add)];
-        table[(int)StepKind.Take] = [(Aspect.Value, Manner.Clear)];
         table[(int)StepKind.Write] = [(Aspect.Value, Manner.Take)];
         return table;
     }

@@ -9,8 +9,6 @@ public enum AccessKind
     Write,
     /// <summary>Something is added to it that nobody who adds looks at: the order of those who add makes no difference.</summary>
     Add,
-    /// <summary>Something is taken from it, and something is left: the order of those who take makes no difference.</summary>
-    Take,
     /// <summary>It is read without its locks, by somebody who can do with an old value.</summary>
     Glance,
 }

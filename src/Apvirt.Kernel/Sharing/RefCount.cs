@@ -40,14 +40,10 @@ public struct RefCount
     /// <returns>How many are left: 0 for whoever gave the last one, who ends the object; below 0 if there was none to give back.</returns>
     public int Put(KernelRuntime runtime, object owner, SharedField field)
     {
-        if (!runtime.IsTold)
-            return Interlocked.Decrement(ref _count);
-        runtime.Accessed(owner, field, part: null, AccessKind.Take);
-        int left = Interlocked.Decrement(ref _count);
-        // That it is the last depends on all others who give one back.
-        if (left <= 0)
-            runtime.AccessedToo(owner, field, part: null, AccessKind.Write);
-        return left;
+        // Whether it is the last depends on all others who give one back, also on those who have yet to: no two of them commute.
+        if (runtime.IsTold)
+            runtime.Accessed(owner, field, part: null, AccessKind.Write);
+        return Interlocked.Decrement(ref _count);
     }
 
     /// <summary>How many references there are.</summary>

@@ -61,6 +61,20 @@ public sealed class PinnedPages
     /// <param name="length">Number of bytes.</param>
     public bool IsAnyPinned(ulong iova, ulong length) => IsAnyOf(Glance(), iova, length);
 
+    /// <summary>An address that is pinned although nothing is mapped there, for observers; null if there is none.</summary>
+    public ulong? FindUnmapped()
+    {
+        if (Count == 0 || Space is not { } space)
+            return null;
+        IReadOnlyList<Mapping> mappings = space.Mappings;
+        foreach (ulong page in Glance().Keys)
+        {
+            if (!mappings.Any(mapping => mapping.Has(page << PageShift)))
+                return page << PageShift;
+        }
+        return null;
+    }
+
     /// <summary>Whether a page in a range is pinned in an address space, whose lock is held.</summary>
     internal bool ReadIsAnyPinned(KernelTask task, DmaSpace space, ulong iova, ulong length) =>
         Space == space && IsAnyOf(_pages.Read(task, this, VfioGuards.Pins), iova, length);

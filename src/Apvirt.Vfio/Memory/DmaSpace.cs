@@ -13,6 +13,9 @@ public abstract class DmaSpace
     /// <summary>Guards the mappings and the pins in them.</summary>
     internal KernelMutex Lock { get; }
 
+    /// <summary>What is mapped, for observers.</summary>
+    public abstract IReadOnlyList<Mapping> Mappings { get; }
+
     /// <summary>The memory that is mapped; null if it is that of nobody, where nothing can be copied. Called under <see cref="Lock"/>.</summary>
     /// <param name="task">The task.</param>
     internal abstract UserMemory? ReadMemory(KernelTask task);

@@ -170,6 +170,9 @@ public sealed class Ioas
         return Errno.Ok;
     }
 
+    /// <summary>What is mapped, for observers.</summary>
+    internal ImmutableArray<Mapping> Glance(KernelRuntime runtime) => _mappings.Glance(runtime, this, VfioGuards.Areas);
+
     private static void Remove(ref ImmutableArray<Mapping> mappings, ImmutableArray<Mapping> going) => 
         mappings = mappings.RemoveAll(going.Contains);
 
@@ -222,6 +225,9 @@ public sealed class IoasAccess : DmaSpace
 
     /// <summary>The address space, for observers.</summary>
     public Ioas? Space => _space.Glance(Device.Group.Model.Runtime, this, VfioGuards.Access);
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Mapping> Mappings => Space?.Glance(Device.Group.Model.Runtime) ?? [];
 
     internal VfioDevice Device { get; }
 

@@ -56,7 +56,7 @@ public sealed class Type1Iommu : DmaSpace
     internal override int PinsMax => PinsAtOnce;
 
     /// <summary>The mappings, for observers.</summary>
-    public IReadOnlyList<Mapping> Mappings => _mappings.Glance(_runtime, this, VfioGuards.Mappings);
+    public override IReadOnlyList<Mapping> Mappings => _mappings.Glance(_runtime, this, VfioGuards.Mappings);
 
     /// <summary>Maps a range.</summary>
     /// <param name="task">The task.</param>

@@ -9,7 +9,7 @@ public static class InvariantTable
     [
         new ExclusiveAssignment(), new ExclusiveGuestAccess(), new NoHostGuestOverlap(), new ShadowBound(), new HardwareIsShadow(),
         new UnattachedIsEmpty(), new ControlDomains(), new Limits(), new LinkIffBoundAndAssigned(), new BackPointer(),
-        new ResetBeforeReuse(), new AssignedNotReserved(), new OneMdevPerMachine(), new ReferenceAccounting(), new PinnedNib(),
+        new ResetBeforeReuse(), new AssignedNotReserved(), new OneMdevPerMachine(), new ReferenceAccounting(), new PinnedNib(), new PinsAreMapped(),
         new PinBalance(), new IscReferences(), new Instances(), new Deferral(), new FilterFixpoint(), new BindingConverges(),
         new AivIffGisa(), new ImmutableKvm(), new DriverOpens(), new GroupUse(), new GroupFileKept(), new InterruptsDelivered(),
         .. hasPci ? OfPci() : [],

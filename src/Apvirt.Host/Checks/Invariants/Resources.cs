@@ -1,11 +1,14 @@
 using Apvirt.Ap.Architecture;
+using Apvirt.Devices.Core;
 using Apvirt.Host.Guests;
 using Apvirt.Kvm.Interrupts;
 using Apvirt.Kvm.Machines;
+using Apvirt.Vfio.Devices;
 using Apvirt.VfioAp.Matrix;
 using Apvirt.VfioAp.Mdev;
 using Apvirt.VfioAp.Queues;
 using Apvirt.VfioPci.Pci;
+using Apvirt.VfioPci.Vgpu;
 
 namespace Apvirt.Host.Checks.Invariants;
 
@@ -80,6 +83,27 @@ internal sealed class PinBalance() : Invariant("I21", "pins are those of armed q
             int pins = mdev.Vfio.Pins.Count;
             if (pins != expected.GetValueOrDefault(mdev))
                 context.Report($"{mdev.Name} has {pins} pages pinned, expected {expected.GetValueOrDefault(mdev)}");
+        }
+    }
+}
+
+/// <summary>I23: after an unmap nothing in its range is pinned. Looked at from outside, whatever the unmap itself looks at.</summary>
+internal sealed class PinsAreMapped() : Invariant("I23", "what is pinned is mapped", CheckPoint.Step)
+{
+    public override IReadOnlyList<string> DependsOn => ["pins", "mappings", "ioas areas", "access.ioas"];
+
+    public override void Check(InvariantContext context)
+    {
+        foreach (Device device in context.Host.MdevBus.Devices())
+        {
+            VfioDevice? vfio = device switch
+            {
+                MatrixMdev { IsOffered: true } mdev => mdev.Vfio,
+                GvtMdev { Vgpu: { } vgpu } => vgpu.Device,
+                _ => null,
+            };
+            if (vfio?.Pins.FindUnmapped() is { } iova)
+                context.Report($"page 0x{iova:x} of {vfio} is pinned and not mapped");
         }
     }
 }
