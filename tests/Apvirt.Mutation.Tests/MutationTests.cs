@@ -53,7 +53,6 @@ public sealed class MutationTests
         { "order: a rare path takes the hook's lock before kvm->lock", "Apvirt.VfioAp/Matrix/MatrixDevice.cs", "        if (taken < 2)\n            await machine.Lock.LockAsync(task, file, line);\n        if (taken < 3)\n            await machine.HookLock.LockWriteAsync(task, file, line);", "        if (taken < 3)\n            await machine.HookLock.LockWriteAsync(task, file, line);\n        if (taken < 2)\n            await machine.Lock.LockAsync(task, file, line);" },
         { "early release: mdevs_lock is dropped while a close waits for its reset", $"{M}.Attach.cs", "        await reset;\n        await ReleaseAfterAsync(DetachAsync(locks), locks, machine);", "        locks.Mdevs.Release();\n        await reset;\n        await Owner.MdevsLock.LockAsync(locks.Task);\n        await ReleaseAfterAsync(DetachAsync(locks), locks, machine);" },
         { "read after unlock: ap_config", $"{M}.Config.cs", "        AppendMasks(text, ReadMatrix(task));\n        mdevs.Release();", "        mdevs.Release();\n        AppendMasks(text, ReadMatrix(task));" },
-        { "no look again: an unmap that took its lock again", "Apvirt.Vfio/Memory/Type1Iommu.cs", "            await TellAsync(task, next);\n        }", "            await TellAsync(task, next);\n            Remove(task, next);\n        }" },
         { "double put: close gives its reference back twice", $"{M}.Attach.cs", "        machine.Put(locks.Task);\n", "        machine.Put(locks.Task);\n        machine.Put(locks.Task);\n" },
         { "lock dropped around one field: the control domains", $"{M}.Assign.cs", "            ref MatrixMasks matrix = ref ChangeMatrix(locks);\n            matrix.Adm = matrix.Adm.With(apqi);\n", "            locks.Mdevs.Release();\n            ref MatrixMasks matrix = ref ChangeMatrix(locks);\n            matrix.Adm = matrix.Adm.With(apqi);\n            await Owner.MdevsLock.LockAsync(task);\n" },
         { "no kvm->lock for an update", "Apvirt.VfioAp/Matrix/MatrixDevice.cs", "KernelMutex? kvmLock = mdev?.ReadKvm(task)?.Lock;", "KernelMutex? kvmLock = mdev?.ReadKvm(task) is null ? null : null;" },
@@ -121,6 +120,15 @@ public sealed class MutationTests
             ("        ValueTask<UpdateLocks> locks = Owner.LockForKvmAsync(task, machine);\n        return locks.IsCompletedSuccessfully ? new ValueTask<Errno>(OpenLocked", "        if (machine.PqapHook is not null)\n            return new ValueTask<Errno>(Errno.EPERM);\n        ValueTask<UpdateLocks> locks = Owner.LockForKvmAsync(task, machine);\n        return locks.IsCompletedSuccessfully ? new ValueTask<Errno>(OpenLocked"),
             ("machine.ReadPqapHook(task) is null ? Errno.Ok : Errno.EPERM", "Errno.Ok"));
         Assert.Contains(host.Explore("x-two.yaml"), violation => violation[..4] is "I02 " or "I05 ");
+    }
+
+    // M131: what the unmap itself looks at is taken away; I23 is looked at from outside.
+    [Fact]
+    public void M131_an_unmap_that_does_not_look_again_once_it_has_its_lock_back_is_found()
+    {
+        using MutatedHost host = MutatedHost.Make(
+            "Apvirt.Vfio/Memory/Type1Iommu.cs", "            await TellAsync(task, next);\n        }", "            await TellAsync(task, next);\n            Remove(task, next);\n        }");
+        Assert.Contains(host.Explore("x-unmap.yaml"), violation => violation.StartsWith("I23 ", StringComparison.Ordinal));
     }
 
     // Which mdev a queue belongs to is looked at before guests_lock and used after it.

@@ -177,9 +177,12 @@ public sealed class ScenarioTests(ExploredScenarios explored)
 
     // Points before acquisitions are enough where locks guard what is shared; with points everywhere nothing may be lost, and
     // only what no lock guards can show more.
-    // What takes a minute by itself.
-    [Fact(Explicit = true)]
-    public void Points_everywhere_show_the_same_long() => Points_everywhere_show_the_same("two-openers.yaml");
+    // What takes half a minute or more by itself.
+    [Theory(Explicit = true)]
+    [InlineData("two-openers.yaml")]
+    [InlineData("x-unmap.yaml")]
+    [InlineData("x-wake.yaml")]
+    public void Points_everywhere_show_the_same_long(string name) => Points_everywhere_show_the_same(name);
 
     [Theory]
     [InlineData("interrupts-unbind-close.yaml")]
@@ -196,8 +199,6 @@ public sealed class ScenarioTests(ExploredScenarios explored)
     [InlineData("x-rm.yaml")]
     [InlineData("x-status.yaml")]
     [InlineData("x-two.yaml")]
-    [InlineData("x-unmap.yaml")]
-    [InlineData("x-wake.yaml")]
     [InlineData("x-wake-pv.yaml")]
     [InlineData("x-zdev-interrupt.yaml")]
     public void Points_everywhere_show_the_same(string name)
