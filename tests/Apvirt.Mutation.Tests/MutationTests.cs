@@ -155,8 +155,9 @@ public sealed class MutationTests
     public void M127_a_finding_that_is_taken_beside_a_defect_does_not_excuse_it()
     {
         using MutatedHost host = MutatedHost.Make("Apvirt.Ap/Bus/BusAttributes.cs", "bus.ScanCount > 0 && bound == all", "bus.ScanCount > 0 && bus.BoundCount == bus.QueueCount");
-        Assert.All(host.Explore("bindings-vs-mask.yaml", "linux-6.12"), violation => Assert.StartsWith("V06 ", violation, StringComparison.Ordinal));
-        Assert.NotEmpty(host.Explore("bindings-vs-mask.yaml", "linux-6.12"));
+        IReadOnlyList<string> unpredicted = host.Explore("bindings-vs-mask.yaml", "linux-6.12");
+        Assert.NotEmpty(unpredicted);
+        Assert.All(unpredicted, violation => Assert.StartsWith("V06 ", violation, StringComparison.Ordinal));
     }
 
     // Who asks for a scan must not return after one that has looked before.

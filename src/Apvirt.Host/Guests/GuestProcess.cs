@@ -13,17 +13,6 @@ using Apvirt.VfioAp.Mdev;
 
 namespace Apvirt.Host.Guests;
 
-/// <summary>How far a guest's process has come.</summary>
-internal enum GuestStage
-{
-    /// <summary>It is being started; if its first devices cannot be opened it ends.</summary>
-    Made,
-    /// <summary>It runs.</summary>
-    Running,
-    /// <summary>It has ended, and its name is free.</summary>
-    Ended,
-}
-
 /// <summary>
 /// The user-space process of a guest, as QEMU is one: it has the VM, the VM's VFIO device, a container with the guest's
 /// memory, and the groups and devices open.
@@ -36,9 +25,15 @@ public sealed class GuestProcess
 
     private readonly Profile _profile;
 
+    // No lock of the kernel's: what plugs and unplugs devices does one thing at a time, as QEMU's main thread does. Each process
+    // has its own, outside everything that a call into the kernel takes. Calls of other threads do not take it.
+
+    /// <summary>Held by whoever acts as the main thread, who alone changes the stage, the devices and the closed groups.</summary>
+    internal KernelMutex Main { get; }
+
     private Shared<GuestStage> _stage;
 
-    // Changed by the main thread, and looked at by all threads.
+    // Looked at by all threads.
     private Shared<ImmutableList<OpenDevice>> _devices = new([]);
 
     // Groups whose file is closed although a device of them is open; as _devices.
@@ -75,12 +70,6 @@ public sealed class GuestProcess
         Threads = new GuestThreads(name, machine);
         Main = new KernelMutex(MainClass, owner: this);
     }
-
-    // No lock of the kernel's: what plugs and unplugs devices does one thing at a time, as QEMU's main thread does. Each process
-    // has its own, outside everything that a call into the kernel takes. Calls of other threads do not take it.
-
-    /// <summary>Held by whoever acts as the main thread; guards the stage, and what is open by way of groups.</summary>
-    internal KernelMutex Main { get; }
 
     /// <summary>How far the process has come.</summary>
     internal GuestStage Stage

@@ -41,7 +41,8 @@ public sealed class PciTests
             f=1000:00:00.0; d=/sys/bus/pci/devices/$f
             echo $f > $d/driver/unbind
             echo > $d/driver_override
-            # The unbinding waits for the guest to close the device; the file of its group it closes a moment later.
+            # The unbinding waits for the guest to close the device. The file of its group it closes a moment later, and until then
+            # no driver of the host may have the function.
             for i in $(seq 50); do [ -e $d/driver ] && break; echo $f > /sys/bus/pci/drivers_probe; sleep 0.1; done
             basename $(readlink $d/driver)
             echo vfio-pci > $d/driver_override
