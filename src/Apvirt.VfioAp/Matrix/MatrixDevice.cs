@@ -140,6 +140,9 @@ public sealed class MatrixDevice : Device
         return null;
     }
 
+    /// <summary>The adapters of which the driver ever had a queue: no other can be linked. Under guests_lock or mdevs_lock.</summary>
+    internal ApMask ReadKnownAdapters(KernelTask task) => _knownAdapters.Read(task, this, VfioApGuards.Adapters);
+
     /// <summary>The queues of an adapter that the driver has; null if it never had any. Under guests_lock or mdevs_lock.</summary>
     internal QueueRow? ReadRow(KernelTask task, int apid) => _rows.Read(task, this, VfioApGuards.Adapters)[apid];
 

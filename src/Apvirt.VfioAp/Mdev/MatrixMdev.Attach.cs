@@ -110,7 +110,7 @@ public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
     {
         bool disarmsAll = Owner.Profile.Has(Quirk.UnmapFromZeroDisarms);
         MdevsHeld mdevs = await Owner.LockMdevsAsync(task);
-        for (int apid = 0; apid < ApMask.Size; apid++)
+        foreach (int apid in Owner.ReadKnownAdapters(task))
         {
             foreach (int apqi in ReadLinked(task, apid))
             {

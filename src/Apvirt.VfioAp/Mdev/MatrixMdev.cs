@@ -166,7 +166,7 @@ public sealed partial class MatrixMdev : MdevDevice
         Owner.Resets.Begin(mdevs);
         if (_linked.Read(mdevs.Task, this, VfioApGuards.Links) is not { } linked)
             return;
-        for (int apid = 0; apid < ApMask.Size; apid++)
+        foreach (int apid in Owner.ReadKnownAdapters(mdevs.Task))
         {
             if (!linked[apid].IsEmpty)
                 Owner.Resets.Add(mdevs, Owner.ReadRow(mdevs.Task, apid)!, linked[apid]);
