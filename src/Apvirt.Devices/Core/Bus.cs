@@ -98,7 +98,7 @@ public abstract class Bus : SysfsDirectory
             device.Parent!.Add(device);
         }
         Model.Uevents.Send(device, "add");
-        return AutoProbe ? AttachDiscardAsync(task, device) : default;
+        return AutoProbe ? OfferNewAsync(task, device) : default;
     }
 
     /// <summary>
@@ -261,7 +261,12 @@ public abstract class Bus : SysfsDirectory
         Model.Tree.Gone(driver, device.Name);
     }
 
-    private async ValueTask AttachDiscardAsync(KernelTask task, Device device) => await AttachAsync(task, device);
+    // A device can be found, and bound by hand, before the bus offers it to its drivers.
+    private async ValueTask OfferNewAsync(KernelTask task, Device device)
+    {
+        await task.NextStepAsync("offer to drivers");
+        await AttachAsync(task, device);
+    }
 
     private async ValueTask<bool> OfferAsync(KernelTask task, Device device)
     {

@@ -39,9 +39,6 @@ public sealed class TraceLine : IDisposable
     /// <summary>Whether the operation takes a picture of the whole at one moment, which no caller could.</summary>
     public bool IsPicture => Operation?.IsPicture == true;
 
-    /// <summary>Whether others see states between its steps by design, so that no order explains what they answer (V06).</summary>
-    public bool IsSeveralSteps => Operation?.Name is "container.unmap" or "ioas.unmap";
-
     /// <summary>Whether it is what user space does by several calls, between which others come in.</summary>
     public bool IsSeveralCalls => Operation?.IsSeveralCalls == true;
 

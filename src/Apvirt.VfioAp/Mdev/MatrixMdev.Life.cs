@@ -77,10 +77,11 @@ public sealed partial class MatrixMdev
     // 6.12 leaves these pointers to freed memory behind; here they end with the mdev, and so do the pins they stand for.
     private void ForgetStaleQueues(UpdateLocks locks)
     {
-        for (int apid = 0; ReadStaleQueues(locks.Task) > 0 && apid < ApMask.Size; apid++)
+        if (ReadStaleQueues(locks.Task) == 0)
+            return;
+        foreach (int apid in Owner.ReadKnownAdapters(locks.Task))
         {
-            if (Owner.ReadRow(locks.Task, apid) is not { } row)
-                continue;
+            QueueRow row = Owner.ReadRow(locks.Task, apid)!;
             foreach (int apqi in row.ReadBound(locks.Task))
             {
                 VfioApQueue queue = row.ReadQueue(locks.Task, apqi)!;

@@ -14,11 +14,11 @@ public sealed class RandomScenarioTests
     // What sleeps until somebody else does something, which a preparation one after another cannot wait for.
     private static readonly string[] Sleeping = ["\"guest.wait\"", "/remove\"", "/power\"", "vfio-pci/unbind"];
 
-    internal static Scenario Make(FuzzPlan plan, int callers)
+    internal static Scenario Make(FuzzPlan plan, int callers, bool withReads = false)
     {
         string[] operations = [.. plan.Steps.Select(step => step.Text)];
         string[] setup = [.. operations[..25].Where(o => !Sleeping.Any(part => o.Contains(part, StringComparison.Ordinal)))];
-        string[] concurrent = [.. operations[25..].Where(o => !o.Contains("\"read\"", StringComparison.Ordinal)).Take(callers)];
+        string[] concurrent = [.. operations[25..].Where(o => withReads || !o.Contains("\"read\"", StringComparison.Ordinal)).Take(callers)];
         return new("random", Profile.Strict, plan.Header, setup, [.. concurrent.Select((o, i) => new ScenarioTask($"caller {i}", [o]))], [], null);
     }
 
