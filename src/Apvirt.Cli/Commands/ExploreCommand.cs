@@ -39,6 +39,7 @@ internal static class ExploreCommand
         strategy.AcceptOnlyFromAmong([.. Strategies.Select(s => s.Name)]);
         Option<string> points = new("--points") { Description = "needed: callers are interrupted before acquisitions, waits and calls, and wherever else an execution shows that others could come in. acquisitions: before those alone, which is faster and exhausts nothing that needs more. all: before every release and access, to test that fewer are enough.", DefaultValueFactory = _ => "needed" };
         points.AcceptOnlyFromAmong("needed", "acquisitions", "all");
+        Option<bool> apart = new("--tell-apart") { Description = "Tell callers apart that do the same. Without, executions that differ only in which of them is which are one." };
         Option<int?> preemptions = AtLeast(new Option<int?>("--preemptions") { Description = "Every interleaving with so many switches at most away from a caller that could have gone on." }, 0);
         Option<ulong> seed = new("--seed") { Description = "Seed of what is drawn; no two have a schedule in common but by chance.", DefaultValueFactory = _ => 1 };
         Option<long?> executions = AtLeast(new Option<long?>("--executions") { Description = "The most executions." }, 1);
@@ -59,7 +60,7 @@ internal static class ExploreCommand
             "explore",
             "Run several callers in every order of their lock acquisitions, with orders, guards, lifetimes, invariants and answers checked in each. Says 'exhausted' only when there is no other order.")
         {
-            path, profile, strategy, points, preemptions, seed, executions, time, jobs, save, replay, html, trace, junit, json,
+            path, profile, strategy, points, apart, preemptions, seed, executions, time, jobs, save, replay, html, trace, junit, json,
         };
         // A bound is a search of its own: each way to stay below it, whatever else would tell orders apart.
         command.Validators.Add(result =>
@@ -81,6 +82,7 @@ internal static class ExploreCommand
                 PreemptionsMax = parsed.GetValue(preemptions) ?? int.MaxValue,
                 HasPointsEverywhere = parsed.GetValue(points) == "all",
                 AddsPoints = parsed.GetValue(points) == "needed",
+                TellsApart = parsed.GetValue(apart),
                 Seed = parsed.GetValue(seed),
                 ExecutionsMax = parsed.GetValue(executions) ?? long.MaxValue,
                 TimeMax = TimeSpan.FromSeconds(parsed.GetValue(time)),

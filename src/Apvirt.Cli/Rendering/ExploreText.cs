@@ -32,7 +32,7 @@ internal static class ExploreText
     {
         string verdict = result.Result.Verdict == Explore.Engine.Verdict.BoundReached
             ? $"bound reached after {result.Result.Executions} executions: not everything was seen"
-            : $"exhausted ({result.Result.Executions} traces)";
+            : $"exhausted ({result.Result.Executions} traces{string.Concat(result.Alike.Select(callers => $", up to the exchange of {string.Join(", ", callers.SkipLast(1))} and {callers[^1]}"))})";
         int unpredicted = result.Unpredicted.Count();
         return string.Create(
             CultureInfo.InvariantCulture,

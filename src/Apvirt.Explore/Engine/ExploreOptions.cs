@@ -57,6 +57,9 @@ public sealed record ExploreOptions
     /// </summary>
     public bool AddsPoints { get; init; } = true;
 
+    /// <summary>For scenarios: whether callers that do the same are told apart, though it makes no difference which of them is which.</summary>
+    public bool TellsApart { get; init; }
+
     /// <summary>For <see cref="Strategy.Hashed"/>: whether states are compared that one key stands for.</summary>
     public bool Audits { get; init; } = true;
 

@@ -1,15 +1,5 @@
 namespace Apvirt.Explore.Engine;
 
-/// <summary>Something whose tasks may stand in the middle of their code, where it can be decided at once who goes on.</summary>
-internal interface IStandsAmid
-{
-    /// <summary>
-    /// Called when the step of a task is over and the task stands in the middle of its code. True: the same task goes on with its
-    /// next step. False: it stays there. Null: it always stays there.
-    /// </summary>
-    Func<int, bool>? GoesOn { get; set; }
-}
-
 /// <summary>
 /// Something whose every interleaving can be explored: tasks, each about to do a step. It must be deterministic: the same
 /// choices lead to the same steps.
@@ -32,9 +22,20 @@ public interface IExplored
     /// <param name="task">A task that has not ended.</param>
     Step Next(int task);
 
-    /// <summary>Lets a task do its step and go on to the next.</summary>
+    /// <summary>Lets a task do its step and go on to the next. Only for what has no tasks that stand in the middle of their code.</summary>
     /// <param name="task">An enabled task.</param>
     void Do(int task);
+
+    /// <summary>Lets tasks do their steps, one after another.</summary>
+    /// <param name="next">
+    /// Called before the first step, and after each: the task that does the next; negative to end. Whatever thread it is called
+    /// on, it is called on one at a time.
+    /// </param>
+    void Drive(Func<int> next)
+    {
+        for (int task = next(); task >= 0; task = next())
+            Do(task);
+    }
 
     /// <summary>The releases within the step that was just done, which are no steps of their own.</summary>
     ReadOnlySpan<Step> Released { get; }
@@ -44,6 +45,15 @@ public interface IExplored
     /// do follows from all that was done, whoever did the last step.
     /// </summary>
     ulong WokenByTime { get; }
+
+    /// <summary>Whether the step that was just done was a turn of callers that can be exchanged.</summary>
+    Turn Turn => Turn.None;
+
+    /// <summary>
+    /// Whether somebody could go on and may not, since it would take the turn of another that does the same and never takes it
+    /// here. The execution is no whole one then; it is told with the two exchanged.
+    /// </summary>
+    bool IsHeldBack => false;
 
     /// <summary>Whether somebody may try to acquire what a step releases, so that it makes a difference when; if not, such releases are steps.</summary>
     bool ReleasesMayBeTried { get; }

@@ -17,12 +17,14 @@ public sealed record PreparedState(IReadOnlyList<object> Roots, IReadOnlyList<ob
 /// <summary>Tasks of the kernel layers as something to explore.</summary>
 /// <param name="makeRuntime">Makes the runtime of an execution, with the numbers of tasks that it is given.</param>
 /// <param name="begin">Starts the tasks, after <see cref="ExplorationRuntime.Begin"/>; makes what they need unless it is prepared.</param>
-public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRuntime, Action<ExplorationRuntime, IStepListener> begin) : IExplored, IStandsAmid, IStepListener
+public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRuntime, Action<ExplorationRuntime, IStepListener> begin) : IExplored, IStepListener
 {
     /// <summary>The most tasks at once.</summary>
     public const int TasksMax = ExplorationRuntime.TasksMax;
 
     private const string Everything = "everything";
+    private const int Undecided = -1;
+    private const int Over = -2;
 
     // A search of a few executions is over before a mark would pay.
     private const int BootsBeforeMark = 16;
@@ -40,6 +42,10 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
     private StateMark? _mark;
     private int _boots;
     private SteppedTask? _stepping;
+
+    // Who decides who goes on; and what was decided where a task stands in the middle of its code.
+    private Func<int>? _decide;
+    private int _decided = Undecided;
 
     // What the present step does first; and whether it has ended where its task stands.
     private Step _point;
@@ -60,7 +66,7 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
             ulong enabled = 0;
             foreach (SteppedTask task in Runtime.Tasks)
             {
-                if (!task.HasEnded && task.CanStep)
+                if (!task.HasEnded && task.CanStep && !MustWaitForItsTurn(task))
                     enabled |= 1UL << task.Index;
             }
             return enabled;
@@ -81,6 +87,15 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
             return unfinished;
         }
     }
+
+    /// <summary>The callers that can be exchanged; null for none.</summary>
+    public Exchange? Exchange { get; set; }
+
+    /// <inheritdoc/>
+    public Turn Turn { get; private set; } = Turn.None;
+
+    /// <inheritdoc/>
+    public bool IsHeldBack => Exchange is not null && Runtime.Tasks.Any(task => !task.HasEnded && task.CanStep && MustWaitForItsTurn(task));
 
     /// <inheritdoc/>
     public ReadOnlySpan<Step> Released => CollectionsMarshal.AsSpan(_released);
@@ -111,6 +126,10 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
 
     /// <summary>The fields and spin locks before which there must be points, as far as executions have shown (<see cref="PointNeeds"/>).</summary>
     public IReadOnlySet<string> NeedsPointsAt => _needs.Names;
+
+    /// <summary>The same, where more is known to meet than this thread has seen.</summary>
+    /// <param name="contended">The objects by number that accesses of several tasks met at.</param>
+    internal IReadOnlySet<string> NeedsPointsGiven(IReadOnlySet<int> contended) => _needs.Given(contended);
 
     /// <summary>The objects by number that accesses of several tasks met at, in this search and those before (<see cref="PointNeeds"/>).</summary>
     internal HashSet<int> Contended => _needs.Contended;
@@ -187,6 +206,17 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
     public Step Next(int task) => _next[task];
 
     /// <inheritdoc/>
+    public void Drive(Func<int> next)
+    {
+        _decide = next;
+        if (Carrier is null)
+            GoOn();
+        else
+            Carrier.Carry(GoOn);
+        _decide = null;
+    }
+
+    /// <inheritdoc/>
     public void Do(int task)
     {
         _isOver = false;
@@ -198,6 +228,10 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
         LetTimePass();
     }
 
+    private bool MustWaitForItsTurn(SteppedTask task) =>
+        Exchange is not null && _steps[task.Index] + 1 == Exchange.TurnOf(task.Index)
+        && Exchange.BeforeOf(task.Index) is >= 0 and var before && _steps[before] < Exchange.TurnOf(before) && !Runtime.TaskOf(before).HasEnded;
+
     private void Boot()
     {
         Runtime = makeRuntime(Tasks);
@@ -205,17 +239,30 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
             _mark = new StateMark([Runtime, .. prepared.Roots], [Tasks, .. Carrier is null ? Array.Empty<object>() : [Carrier], .. prepared.Outside]);
     }
 
-    Func<int, bool>? IStandsAmid.GoesOn { get; set; }
-
+    // Where a task stands in the middle of its code, it is decided there who goes on: mostly the same task.
     bool IStepListener.GoesOn(SteppedTask task)
     {
-        if (((IStandsAmid)this).GoesOn is not { } goesOn)
-            return false;
         EndStep();
-        _isOver = !goesOn(task.Index);
-        if (!_isOver)
+        int next = _decide!();
+        _isOver = next != task.Index;
+        if (_isOver)
+            _decided = next < 0 ? Over : next;
+        else
             BeginStep(task);
         return !_isOver;
+    }
+
+    // On whatever thread explores (TaskThreads): all that it remembers is in fields.
+    private void GoOn()
+    {
+        while (true)
+        {
+            int task = _decided == Undecided ? _decide!() : _decided;
+            _decided = Undecided;
+            if (task < 0)
+                return;
+            Do(task);
+        }
     }
 
     private void BeginStep(SteppedTask stepped)
@@ -236,8 +283,17 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
     // What is the step itself is not within it too.
     private void EndStep()
     {
+        if (Exchange is not null)
+            Turn = TurnOf(_stepping!);
         _released.Remove(_point);
         _accessed.Remove(_point);
+    }
+
+    private Turn TurnOf(SteppedTask task)
+    {
+        int turn = Exchange!.TurnOf(task.Index);
+        bool isTaken = _steps[task.Index] == turn || (_steps[task.Index] < turn && task.HasEnded);
+        return isTaken ? new Turn(IsTaken: true, _steps[task.Index] == turn ? Exchange.BeforeOf(task.Index) : -1) : Turn.None;
     }
 
     void IStepListener.Acted(object target, PointKind kind)
@@ -318,9 +374,13 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
     /// <param name="target">Number of the object.</param>
     public LockClass? ClassOf(int target) => (_targets.GetValueOrDefault(target) as KernelLock)?.Class;
 
+    /// <summary>Whether a step is about an object, and not about the start or the waking of the task that does it.</summary>
+    /// <param name="step">The step.</param>
+    internal static bool IsShared(Step step) => step.Object >= TasksMax;
+
     /// <summary>What a step is about, in words; empty if it goes on from where it was woken.</summary>
     /// <param name="step">The step.</param>
-    public string NameOf(Step step) => step.Object < TasksMax ? "" : Numbers.NameOf(step.Object - TasksMax);
+    public string NameOf(Step step) => !IsShared(step) ? "" : Numbers.NameOf(step.Object - TasksMax);
 
     private static string NameOf(object target) => target switch
     {
@@ -382,7 +442,7 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
     // When all have come to rest; whom time wakes, the last step has woken.
     private void LetTimePass()
     {
-        if (Enabled != 0 || Unfinished == 0)
+        if (Enabled != 0 || Unfinished == 0 || IsHeldBack)
             return;
         _isTimePassing = true;
         Runtime.LetTimePass();

@@ -1,131 +1,192 @@
+using System.Runtime.ExceptionServices;
 using Apvirt.Kernel.Runtime;
 
 namespace Apvirt.Explore.Engine;
 
 /// <summary>
-/// A thread for each task, of which one runs at a time: a task can stand still in the middle of code that does not await.
-/// Only for points before accesses and releases; elsewhere tasks share the thread of whoever explores.
+/// Threads that tasks can stand still on in the middle of code that does not await, of which one runs at a time. Whoever explores
+/// does the steps itself. When a task stands still, its thread stays there, and another goes on exploring; when the task is
+/// let go on, its thread does, and explores from then on. So threads change only where tasks are interrupted in the middle.
 /// </summary>
 /// <param name="tasks">The most tasks.</param>
 internal sealed class TaskThreads(int tasks) : IStepCarrier, IDisposable
 {
-    // No step takes this long: a task that does not come back waits for the thread of another, which stands in a section
-    // that has to be one step.
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private readonly Place _caller = new();
+    private readonly Place?[] _standing = new Place?[tasks];
 
-    private readonly TaskThread?[] _threads = new TaskThread?[tasks];
-    private readonly SemaphoreSlim _back = new(0);
-    private bool _isAbandoned;
+    // Those that wait to explore, the last to come in front; and all but the caller's.
+    private readonly List<Place> _idle = [];
+    private readonly List<(Place Place, Thread Thread)> _threads = [];
+
+    private Place _running = null!;
+    private Action _explore = null!;
+    private ExceptionDispatchInfo? _bug;
+    private bool _isOver;
+    private bool _isDisposed;
+
+    /// <summary>Explores, on the calling thread and others, and returns on the calling thread.</summary>
+    /// <param name="explore">
+    /// Does steps until the execution is over. It may be left in the middle of a step and called again on another thread, so what
+    /// it has to remember it remembers elsewhere.
+    /// </param>
+    internal void Carry(Action explore)
+    {
+        _explore = explore;
+        _running = _caller;
+        _isOver = false;
+        try
+        {
+            explore();
+        }
+        catch (OperationCanceledException) when (_isOver)
+        {
+        }
+        ExceptionDispatchInfo? bug = _bug;
+        _bug = null;
+        bug?.Throw();
+    }
 
     /// <inheritdoc/>
     public void Run(int task, Action step)
     {
-        TaskThread thread = _threads[task] ??= new TaskThread(_back, task);
-        thread.Step = step;
-        thread.Go.Release();
-        Await(task);
+        Place own = _running;
+        step();
+        // What the task's code made of it, nobody will look at.
+        if (own.IsGivenUp)
+        {
+            own.IsGivenUp = false;
+            throw GivenUp();
+        }
     }
 
     /// <inheritdoc/>
     public void GoOn(int task)
     {
-        _threads[task]!.Go.Release();
-        Await(task);
+        Place own = _running;
+        Place other = _standing[task]!;
+        _standing[task] = null;
+        _idle.Add(own);
+        PassTo(other);
+        own.Wait();
+        if (_isDisposed || (_isOver && own == _caller))
+            throw GivenUp();
     }
 
     /// <inheritdoc/>
     public void Stand(int task)
     {
-        if (_isAbandoned)
+        Place own = _running;
+        if (own.IsGivenUp)
             return;
-        TaskThread thread = _threads[task]!;
-        thread.Stands = true;
-        _back.Release();
-        thread.Go.Wait();
-        thread.Stands = false;
-        if (_isAbandoned)
-            throw new OperationCanceledException("the execution is given up");
+        _standing[task] = own;
+        PassTo(TakeIdle());
+        own.Wait();
+        if (own.IsGivenUp)
+            throw GivenUp();
     }
 
     /// <summary>Ends the steps of all tasks that stand still, which nobody will look at any more.</summary>
     internal void Abandon()
     {
-        _isAbandoned = true;
-        foreach (TaskThread? thread in _threads)
+        for (int task = 0; task < _standing.Length; task++)
         {
-            if (thread is not { Stands: true })
+            if (_standing[task] is not { } place)
                 continue;
-            thread.Go.Release();
-            _back.Wait();
+            _standing[task] = null;
+            place.IsGivenUp = true;
+            PassTo(place);
+            _caller.Wait();
         }
-        _isAbandoned = false;
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         Abandon();
-        foreach (TaskThread? thread in _threads)
-            thread?.Dispose();
-        _back.Dispose();
+        _isDisposed = true;
+        foreach ((Place place, Thread thread) in _threads)
+        {
+            PassTo(place);
+            thread.Join();
+            place.Dispose();
+        }
+        _caller.Dispose();
     }
 
-    private void Await(int task)
+    private static OperationCanceledException GivenUp() => new("the execution is given up");
+
+    private void PassTo(Place place)
     {
-        if (!_back.Wait(Patience))
-            throw new InvalidOperationException($"task {task} waits for the thread of another task, which stands at a point");
-        if (_threads[task]!.Bug is { } bug)
-            throw new InvalidOperationException("a step ended with an exception", bug);
+        _running = place;
+        place.Go();
     }
 
-    private sealed class TaskThread : IDisposable
+    private Place TakeIdle()
     {
-        private readonly SemaphoreSlim _back;
-        private readonly Thread _thread;
-
-        internal TaskThread(SemaphoreSlim back, int task)
+        if (_idle.Count > 0)
         {
-            _back = back;
-            _thread = new Thread(Run) { IsBackground = true, Name = $"task {task}" };
-            _thread.Start();
+            Place last = _idle[^1];
+            _idle.RemoveAt(_idle.Count - 1);
+            return last;
         }
+        Place made = new();
+        Thread thread = new(() => Explore(made)) { IsBackground = true, Name = $"explorer {_threads.Count}" };
+        _threads.Add((made, thread));
+        thread.Start();
+        return made;
+    }
 
-        internal SemaphoreSlim Go { get; } = new(0);
-
-        internal Action? Step { get; set; }
-
-        internal bool Stands { get; set; }
-
-        internal Exception? Bug { get; private set; }
-
-        public void Dispose()
+    private void Explore(Place own)
+    {
+        while (true)
         {
-            Step = null;
-            Go.Release();
-            _thread.Join();
-            Go.Dispose();
-        }
-
-        private void Run()
-        {
-            while (true)
+            own.Wait();
+            if (_isDisposed)
+                return;
+            try
             {
-                Go.Wait();
-                if (Step is not { } step)
-                    return;
-                try
-                {
-                    step();
-                }
-                catch (OperationCanceledException)
-                {
-                }
-                catch (Exception bug)
-                {
-                    Bug = bug;
-                }
-                _back.Release();
+                if (!_isOver)
+                    _explore();
+                EndForCaller();
             }
+            catch (OperationCanceledException)
+            {
+                // The caller gives it up, and waits.
+            }
+            catch (Exception bug)
+            {
+                _bug = ExceptionDispatchInfo.Capture(bug);
+                EndForCaller();
+            }
+            if (_isDisposed)
+                return;
+            _idle.Add(own);
+            PassTo(_caller);
         }
+    }
+
+    // The caller is where it waits to explore, or where its task stands.
+    private void EndForCaller()
+    {
+        _isOver = true;
+        if (_idle.Remove(_caller))
+            return;
+        _caller.IsGivenUp = true;
+        _standing[Array.IndexOf(_standing, _caller)] = null;
+    }
+
+    // A thread, and what it waits for.
+    private sealed class Place : IDisposable
+    {
+        private readonly SemaphoreSlim _go = new(0);
+
+        /// <summary>Whether the task that stands there is to end.</summary>
+        internal bool IsGivenUp { get; set; }
+
+        internal void Go() => _go.Release();
+
+        internal void Wait() => _go.Wait();
+
+        public void Dispose() => _go.Dispose();
     }
 }

@@ -29,6 +29,10 @@ public sealed record Scenario(
     /// <summary>A program of locks that is explored instead of the driver. Null for the driver.</summary>
     public ProgramText? Program { get; init; }
 
+    /// <summary>The callers that do the same as others, by number, in groups.</summary>
+    internal IEnumerable<int[]> Alike() =>
+        Enumerable.Range(0, Tasks.Count).GroupBy(caller => string.Join('\n', Tasks[caller].Operations), StringComparer.Ordinal).Select(group => group.ToArray()).Where(group => group.Length > 1);
+
     /// <summary>Reads a scenario.</summary>
     /// <param name="file">Name of the file, for errors.</param>
     /// <param name="text">The file.</param>

@@ -38,6 +38,9 @@ public sealed record ScenarioResult(ExploreResult Result, int Outcomes, IReadOnl
     /// <summary>The fields, completions and spin locks before which there had to be points, since others come in there.</summary>
     public IReadOnlyList<string> Points { get; init; } = [];
 
+    /// <summary>Callers that do the same, by name: what is found is found up to their exchange.</summary>
+    public IReadOnlyList<IReadOnlyList<string>> Alike { get; init; } = [];
+
     /// <summary>This, and what an earlier search of the same scenario found, which had fewer points.</summary>
     internal ScenarioResult With(ScenarioResult earlier)
     {

@@ -30,14 +30,14 @@ public sealed class ScenarioSearch(Scenario scenario)
     public Action<ExploreProgress>? Progress { get; set; }
 
     /// <summary>
-    /// Explores. Where it turns out that points are missing (<see cref="PointNeeds"/>), or something meets others that was not
-    /// known to, it explores again, until nothing of the kind is learnt. What any of the searches found stays found.
+    /// Explores. Where it turns out that points are missing (<see cref="PointNeeds"/>), it explores again, until none is; a search
+    /// that learns of some is soon given up for the next. What any of the searches found stays found.
     /// </summary>
     /// <param name="options">How and how far.</param>
     public ScenarioResult Run(ExploreOptions options)
     {
         if (options.HasPointsEverywhere)
-            return Run(options, Schedule.Everywhere, new ObjectNumbers(), [], out _);
+            return Run(options, Schedule.Everywhere, new ObjectNumbers(), [], lesson: null, out _);
         long begin = Stopwatch.GetTimestamp();
         SortedSet<string> points = new(StringComparer.Ordinal);
         ObjectNumbers numbers = new();
@@ -48,33 +48,45 @@ public sealed class ScenarioSearch(Scenario scenario)
             TimeSpan left = options.TimeMax == Timeout.InfiniteTimeSpan ? options.TimeMax : options.TimeMax - Stopwatch.GetElapsedTime(begin);
             if (found is not null && left != Timeout.InfiniteTimeSpan && left <= TimeSpan.Zero)
                 return found with { Result = found.Result with { Verdict = Verdict.BoundReached } };
-            (int Points, int Contended) before = (points.Count, contended.Count);
-            ScenarioResult result = Run(options with { TimeMax = left }, points.Count == 0 ? null : [.. points], numbers, contended, out string[] needed);
+            int before = points.Count;
+            Lesson? lesson = options.AddsPoints ? new Lesson() : null;
+            ScenarioResult result = Run(options with { TimeMax = left }, points.Count == 0 ? null : [.. points], numbers, contended, lesson, out string[] needed);
             found = found is null ? result : result.With(found);
             points.UnionWith(needed);
             if (!options.AddsPoints && points.Count > 0)
                 return found with { Points = [.. points], Result = found.Result with { Verdict = Verdict.BoundReached } };
-            if ((points.Count, contended.Count) == before || result.Result.Verdict == Verdict.BoundReached)
+            if (points.Count == before || (result.Result.Verdict == Verdict.BoundReached && lesson?.IsOver != true))
                 return found with { Points = [.. points] };
         }
     }
 
-    private ScenarioResult Run(ExploreOptions options, IReadOnlyList<string>? points, ObjectNumbers numbers, HashSet<int> contended, out string[] needed)
+    private ScenarioResult Run(ExploreOptions options, IReadOnlyList<string>? points, ObjectNumbers numbers, HashSet<int> contended, Lesson? lesson, out string[] needed)
     {
         List<ScenarioWorker> workers = [];
         TaskNumbers tasks = new(KernelExplored.TasksMax);
+        Exchange? exchange = options.TellsApart ? null : FindTurns(points, numbers, tasks);
         Search search = new(options, () =>
         {
             ScenarioWorker worker = new(scenario, _orders, points, numbers, tasks);
             worker.Program.Contended.UnionWith(contended);
+            worker.Program.Exchange = exchange;
             workers.Add(worker);
-            return new SearchWorker(worker.Program, worker.Look);
-        }) { Progress = Progress };
+            int known = 0;
+            int learnt = 0;
+            return new SearchWorker(worker.Program, execution =>
+            {
+                // What meets may make points missing before what was done long ago.
+                if (worker.Program.NeedsPointsAt.Count + worker.Program.Contended.Count is var knows && knows != known)
+                    (known, learnt) = (knows, worker.Program.NeedsPointsGiven(worker.Program.Contended).Except(points ?? []).Count());
+                lesson?.Saw(worker, learnt);
+                return worker.Look(execution);
+            });
+        }) { Progress = Progress, IsEnough = lesson is null ? null : () => lesson.IsOver };
         ExploreResult result = search.Run();
         foreach (ScenarioWorker worker in workers)
             worker.Dispose();
         contended.UnionWith(workers.SelectMany(worker => worker.Program.Contended));
-        needed = [.. workers.SelectMany(worker => worker.Program.NeedsPointsAt).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
+        needed = [.. workers.SelectMany(worker => worker.Program.NeedsPointsGiven(contended)).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
         HashSet<string> outcomes = new(workers.SelectMany(worker => worker.Outcomes), StringComparer.Ordinal);
         string[][] circles = [.. workers.SelectMany(worker => worker.Circles.Values)];
         Dictionary<(string, string, string?), ScenarioViolation> violations = [];
@@ -98,7 +110,15 @@ public sealed class ScenarioSearch(Scenario scenario)
             sorted[i] = sorted[i] with { Schedule = Detailed(i < SimplifyMax ? Simplified(sorted[i]) : sorted[i].Schedule) };
         if (result.Verdict == Verdict.Exhausted && Array.Exists(sorted, violation => violation.Finding is null))
             result = result with { Verdict = Verdict.Violation };
-        return new ScenarioResult(result, outcomes.Count, sorted) { OutcomeTexts = outcomes, AreAnswersCompared = _orders.HasJudgedAll };
+        return new ScenarioResult(result, outcomes.Count, sorted) { OutcomeTexts = outcomes, AreAnswersCompared = _orders.HasJudgedAll, Alike = exchange is null ? [] : [.. scenario.Alike().Select(group => group.Select(caller => scenario.Tasks[caller].Name).ToArray())] };
+    }
+
+    private Exchange? FindTurns(IReadOnlyList<string>? points, ObjectNumbers numbers, TaskNumbers tasks)
+    {
+        if (!scenario.Alike().Any())
+            return null;
+        using ScenarioWorker worker = new(scenario, orders: null, points, numbers, tasks);
+        return worker.FindTurns(scenario.Alike());
     }
 
     /// <summary>Whether both searches have come to their end, so that they must agree.</summary>

@@ -86,6 +86,49 @@ internal sealed class ScenarioWorker : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _threads?.Dispose();
 
+    /// <summary>
+    /// Finds the turns of callers that do the same: the first step, if they come before all others, whose order among them makes a
+    /// difference by itself.
+    /// </summary>
+    /// <param name="alike">The callers by number, in groups.</param>
+    /// <returns>How they are exchanged; null if no order of theirs makes a difference.</returns>
+    internal Exchange? FindTurns(IEnumerable<int[]> alike)
+    {
+        int[] before = new int[_operations.Length];
+        int[] turns = new int[_operations.Length];
+        Array.Fill(before, -1);
+        foreach (int[] group in alike)
+        {
+            int turn = FindTurn(group[0]);
+            if (turn == 0)
+                continue;
+            foreach (int caller in group)
+                turns[caller] = turn;
+            for (int i = 1; i < group.Length; i++)
+                before[group[i]] = group[i - 1];
+        }
+        return Array.Exists(before, caller => caller >= 0) ? new Exchange(before, turns) : null;
+    }
+
+    // How many steps the caller has done after the first that conflicts with itself; 0 if none does.
+    private int FindTurn(int caller)
+    {
+        int steps = 0;
+        int turn = 0;
+        Program.Restart();
+        Program.Drive(() =>
+        {
+            if (turn > 0 || (Program.Enabled >> caller & 1) == 0)
+                return -1;
+            steps++;
+            Step step = Program.Next(caller);
+            if (KernelExplored.IsShared(step) && step.ConflictsWith(step))
+                turn = steps;
+            return caller;
+        });
+        return turn;
+    }
+
     /// <summary>Looks at a complete execution.</summary>
     internal bool Look(IExecution execution)
     {
@@ -101,29 +144,40 @@ internal sealed class ScenarioWorker : IDisposable
     internal string? Replay(Schedule schedule, out Schedule done, out IReadOnlyList<ScheduleSwitch> switches)
     {
         List<ScheduleStep> steps = [];
-        done = schedule;
-        Program.Restart();
         List<ScheduleSwitch> found = [];
         switches = found;
+        Schedule all = schedule;
+        string? divergence = null;
+        SteppedTask? last = null;
         Turns turns = new();
-        for (int i = 0; i < schedule.Steps.Count; i++)
+        Program.Restart();
+        Program.Drive(() =>
         {
+            if (last is not null)
+                steps[^1] = steps[^1] with { Holds = HeldBy(last) };
+            if (steps.Count == schedule.Steps.Count)
+            {
+                all = new Schedule(steps) { Points = _points, Waits = Waits() };
+                Look(() => all);
+                return -1;
+            }
             ulong enabled = Program.Enabled;
             SteppedTask[] able = [.. Program.Runtime.Tasks.Where(task => (enabled >> task.Index & 1) != 0)];
-            SteppedTask? next = Array.Find(able, task => Describe(task.Index, Program.Next(task.Index)).IsSameAs(schedule.Steps[i]));
-            if (next is null)
-                return $"step {i + 1} should be \"{schedule.Steps[i]}\"; what can be done is {(able.Length == 0 ? "nothing" : string.Join(", ", able.Select(task => $"\"{Describe(task.Index, Program.Next(task.Index))}\"")))}";
-            ScheduleStep step = Describe(next.Index, Program.Next(next.Index)) with { Operation = OperationOf(next) };
-            if (next.Index != turns.Default(enabled))
-                found.Add(turns.SwitchTo(next.Index));
-            turns.Add(next.Index);
-            Program.Do(next.Index);
-            steps.Add(step with { Holds = HeldBy(next) });
-        }
-        done = new Schedule(steps) { Points = _points, Waits = Waits() };
-        Schedule all = done;
-        Look(() => all);
-        return null;
+            ScheduleStep wanted = schedule.Steps[steps.Count];
+            last = Array.Find(able, task => Describe(task.Index, Program.Next(task.Index)).IsSameAs(wanted));
+            if (last is null)
+            {
+                divergence = $"step {steps.Count + 1} should be \"{wanted}\"; what can be done is {(able.Length == 0 ? "nothing" : string.Join(", ", able.Select(task => $"\"{Describe(task.Index, Program.Next(task.Index))}\"")))}";
+                return -1;
+            }
+            if (last.Index != turns.Default(enabled))
+                found.Add(turns.SwitchTo(last.Index));
+            turns.Add(last.Index);
+            steps.Add(Describe(last.Index, Program.Next(last.Index)) with { Operation = OperationOf(last) });
+            return last.Index;
+        });
+        done = all;
+        return divergence;
     }
 
     /// <summary>Lets tasks go on by themselves but for some switches, and looks at what comes of it.</summary>
@@ -139,8 +193,13 @@ internal sealed class ScenarioWorker : IDisposable
         Program.Forget();
         Program.Restart();
         Turns turns = new();
-        while (Program.Enabled is not 0 and var enabled && steps.Count < StepsMax)
+        Program.Drive(() =>
         {
+            if (Program.Enabled is not (not 0 and var enabled) || steps.Count == StepsMax)
+            {
+                Look(() => new Schedule(steps) { Points = _points });
+                return -1;
+            }
             int task = turns.Default(enabled);
             for (ulong rest = enabled; rest != 0; rest &= rest - 1)
             {
@@ -150,9 +209,8 @@ internal sealed class ScenarioWorker : IDisposable
             }
             steps.Add(Describe(task, Program.Next(task)));
             turns.Add(task);
-            Program.Do(task);
-        }
-        Look(() => new Schedule(steps) { Points = _points });
+            return task;
+        });
         return _violations;
     }
 

@@ -6,13 +6,13 @@ namespace Apvirt.Explore.Searches;
 /// <summary>Does executions as a strategy decides, and counts what comes of them.</summary>
 internal sealed class Executor
 {
-    private const int Undecided = -1;
-    private const int Over = -2;
+    private const int Over = -1;
 
     private readonly IExplored _program;
     private readonly ExploreOptions _options;
     private readonly Func<IExecution, bool>? _completed;
     private readonly Execution _execution = new();
+    private readonly Func<int> _next;
 
     private long _executions;
     private long _deadlocks;
@@ -21,11 +21,10 @@ internal sealed class Executor
     private int[]? _firstDeadlock;
     private bool _isTooDeep;
 
-    // Of the present execution: who does the next step if that is decided, whether it came to its end, and whether the present
-    // step is over where its task stands.
-    private int _next;
+    // Of the present execution: whether a step was done, whether it came to its end, and whether the search goes on after it.
+    private bool _hasStepped;
     private bool _isComplete;
-    private bool _isStepOver;
+    private bool _goesOn;
 
     /// <summary>Makes an executor.</summary>
     /// <param name="program">What to explore.</param>
@@ -38,8 +37,7 @@ internal sealed class Executor
         _options = options;
         _completed = completed;
         Strategy = frontier.Join(program, _execution);
-        if (program is IStandsAmid amid)
-            amid.GoesOn = GoesOn;
+        _next = Next;
     }
 
     internal IStrategy Strategy { get; }
@@ -56,20 +54,28 @@ internal sealed class Executor
     {
         _program.Restart();
         _execution.Restart();
+        _hasStepped = false;
         _isComplete = false;
-        _next = Undecided;
-        while (true)
+        _program.Drive(_next);
+        return _goesOn;
+    }
+
+    // A task may stand in the middle of its step when this is called, and its thread with it; so all is looked at here.
+    private int Next()
+    {
+        int task = _hasStepped && !Strategy.Did() ? Over : Decide();
+        if (task < 0)
         {
-            int task = _next == Undecided ? Decide() : _next;
-            _next = Undecided;
-            if (task < 0)
-                break;
-            _execution.Add(task, _program.Next(task));
-            _isStepOver = false;
-            _program.Do(task);
-            if (!_isStepOver && !Strategy.Did())
-                break;
+            _goesOn = Finish();
+            return Over;
         }
+        _hasStepped = true;
+        _execution.Add(task, _program.Next(task));
+        return task;
+    }
+
+    private bool Finish()
+    {
         _deepest = Math.Max(_deepest, _execution.Depth);
         Strategy.Ended();
         if (!_isComplete)
@@ -92,26 +98,16 @@ internal sealed class Executor
         if (Strategy.Repeated is >= 0 and var repeated)
             return repeated;
         ulong enabled = _program.Enabled;
-        _isComplete = enabled == 0;
-        if (_isComplete)
+        if (enabled == 0)
+        {
+            _isComplete = !_program.IsHeldBack;
             return Over;
+        }
         if (_execution.Depth >= _options.DepthMax)
         {
             _isTooDeep = true;
             return Over;
         }
         return Strategy.Choose(enabled) is >= 0 and var task ? task : Over;
-    }
-
-    // Where a task stands in the middle of its code, it is decided there who goes on: mostly the same task, without a switch.
-    private bool GoesOn(int task)
-    {
-        _next = Strategy.Did() ? Decide() : Over;
-        _isStepOver = _next != task;
-        if (_isStepOver)
-            return false;
-        _next = Undecided;
-        _execution.Add(task, _program.Next(task));
-        return true;
     }
 }

@@ -34,6 +34,9 @@ public sealed class Search(ExploreOptions options, Func<SearchWorker> makeWorker
     /// <summary>Called now and then, and at the end, from one thread at a time.</summary>
     public Action<ExploreProgress>? Progress { get; set; }
 
+    /// <summary>Whether to end before everything was seen, asked after each execution from any thread; null for never.</summary>
+    public Func<bool>? IsEnough { get; init; }
+
     /// <summary>Searches on one thread.</summary>
     /// <param name="program">What to explore.</param>
     /// <param name="options">How and how far.</param>
@@ -122,6 +125,8 @@ public sealed class Search(ExploreOptions options, Func<SearchWorker> makeWorker
         {
             goesOn = executor.Execute();
             executions++;
+            if (IsEnough?.Invoke() == true)
+                _isOver = true;
             // A single thread gives nothing back before the end.
             if (options.Jobs == 1 && IsTimeToLook())
                 Report(executor, executor.Result.Since(before));

@@ -36,18 +36,18 @@ internal sealed class DrawnFrontier(ExploreOptions options) : Frontier
     // How long executions are: steps of the one in which tasks take turns.
     private int LengthOf(IExplored program)
     {
-        if (program is IStandsAmid amid)
-            amid.GoesOn = null;
         program.Restart();
         int length = 0;
         int last = -1;
-        while (program.Enabled is not 0 and var enabled && length < options.DepthMax)
+        program.Drive(() =>
         {
+            if (program.Enabled is not (not 0 and var enabled) || length == options.DepthMax)
+                return -1;
             ulong after = last < 0 ? enabled : enabled & ~((2UL << last) - 1);
             last = BitOperations.TrailingZeroCount(after != 0 ? after : enabled);
-            program.Do(last);
             length++;
-        }
+            return last;
+        });
         return length;
     }
 }

@@ -23,14 +23,15 @@ internal sealed class StepOrder
     // touched, what it completed, and what it released if that may be tried; null if nothing.
     private Step[]?[] _footprints;
 
-    // By task: the depth of its last step; and what it knows now.
+    // By task: the depth of its last step, and of the one that was its turn (Exchange); and what it knows now.
     private readonly int[] _last;
+    private readonly int[] _turns;
     private readonly VectorClocks _known;
 
-    // Tasks that time has woken and that have not gone on yet, as bits; and by depth of the step with which they went on, what
-    // they knew then.
+    // Tasks that time has woken and that have not gone on yet, as bits; and by depth of a step with which such a task went on, or
+    // one whose turn it was not before, what it knew then.
     private ulong _wakesByTime;
-    private readonly Dictionary<int, VectorClocks> _wokenByTime = [];
+    private readonly Dictionary<int, VectorClocks> _allowed = [];
 
     // By object: what was done to it in this execution in order; and whether anything but exclusive acquisitions and releases
     // was ever done to it.
@@ -46,6 +47,7 @@ internal sealed class StepOrder
         _clocks = new VectorClocks(tasks, FirstCapacity);
         _footprints = new Step[]?[FirstCapacity * tasks];
         _last = new int[tasks];
+        _turns = new int[tasks];
         _known = new VectorClocks(tasks, tasks);
     }
 
@@ -59,7 +61,7 @@ internal sealed class StepOrder
 
     /// <summary>What the step at a depth follows from without what it does: the clock of the task's step before.</summary>
     internal VectorClock KnownBefore(int depth) =>
-        _wokenByTime.TryGetValue(depth, out VectorClocks? woken) ? woken[0]
+        _allowed.TryGetValue(depth, out VectorClocks? allowed) ? allowed[0]
         : _before[depth] < 0 ? default
         : _clocks[_before[depth]];
 
@@ -89,6 +91,7 @@ internal sealed class StepOrder
             _counts[touched] = 0;
         _touched.Clear();
         Array.Fill(_last, -1);
+        Array.Fill(_turns, -1);
         _known.Clear();
         _wakesByTime = 0;
     }
@@ -98,6 +101,8 @@ internal sealed class StepOrder
     {
         int task = _execution.TaskAt(depth);
         _last[task] = depth;
+        if (program.Turn.IsTaken)
+            _turns[task] = depth;
         _known[task].Set(_clocks[depth]);
         _wakesByTime &= ~(1UL << task);
         LetTimePass(program);
@@ -111,12 +116,22 @@ internal sealed class StepOrder
         _before[depth] = _last[task];
         _last[task] = depth;
         VectorClock known = _known[task];
-        _wokenByTime.Remove(depth);
-        if ((_wakesByTime >> task & 1) != 0)
+        _allowed.Remove(depth);
+        bool isAllowed = (_wakesByTime >> task & 1) != 0;
+        if (program.Turn is { IsTaken: true } turn)
+        {
+            _turns[task] = depth;
+            if (turn.After >= 0 && _turns[turn.After] >= 0)
+            {
+                known.Join(_clocks[_turns[turn.After]]);
+                isAllowed = true;
+            }
+        }
+        if (isAllowed)
         {
             VectorClocks before = new(_tasks, 1);
             before[0].Set(known);
-            _wokenByTime.Add(depth, before);
+            _allowed.Add(depth, before);
             _wakesByTime &= ~(1UL << task);
         }
         JoinWhatMeets(known, task, _execution.StepAt(depth));

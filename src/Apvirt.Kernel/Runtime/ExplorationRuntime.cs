@@ -295,7 +295,8 @@ public sealed class ExplorationRuntime : KernelRuntime
     /// <inheritdoc/>
     public override void EndLooking() => _onlookers--;
 
-    internal override void OnBug(ExceptionDispatchInfo bug) => _bug ??= bug;
+    // A task that stands still when the execution is given up ends with an exception (IStepCarrier.Stand), which is no bug.
+    internal override void OnBug(ExceptionDispatchInfo bug) => _bug ??= bug.SourceException is OperationCanceledException ? null : bug;
 
     internal override void MakeRunnable(KernelTask task, IThreadPoolWorkItem runnable)
     {
@@ -339,6 +340,8 @@ public sealed class ExplorationRuntime : KernelRuntime
         }
         else
         {
+            // Until it is let go on, nobody does a step, or another task does.
+            _stepping = null;
             Carrier!.Stand(task.Index);
         }
         _contended = 1;

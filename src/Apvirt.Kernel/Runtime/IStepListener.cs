@@ -9,7 +9,7 @@ namespace Apvirt.Kernel.Runtime;
 /// </summary>
 public interface IStepCarrier
 {
-    /// <summary>Runs a step of a task until the task awaits, ends or stands still.</summary>
+    /// <summary>Runs a step of a task until the task awaits or ends, or until it stands still and somebody goes on beside it.</summary>
     /// <param name="task">Number of the task.</param>
     /// <param name="step">The step.</param>
     void Run(int task, Action step);
@@ -20,6 +20,7 @@ public interface IStepCarrier
 
     /// <summary>Called by a step: the task stands still until it is let go on.</summary>
     /// <param name="task">Number of the task.</param>
+    /// <exception cref="OperationCanceledException">The execution is given up; nobody looks at what the task does from here on.</exception>
     void Stand(int task);
 }
 
