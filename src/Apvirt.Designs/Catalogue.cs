@@ -30,6 +30,8 @@ public static class Catalogue
         new("D-assigns", "the final order: two assignments wait for each other", "M023", () => new ParallelAssignments(tries: false), null),
         new("D-interception", "the final order, with an interception that takes guests_lock", "M054", () => new Sandwich(interceptionTakesGuests: true), DesignSearch.Deadlock),
         new("N-lock", "the group's notifier runs its callbacks under the group's lock", "M059 M074", () => new NotifierUnderGroupLock(opensUnderVm: true), DesignSearch.Deadlock),
+        new("N-replay", "a device that registers with the notifier while the group's VM is set", "M077 M110", () => new NotifierReplay(), "delivered 2"),
+        new("N-replay-read", "the same when the open reads the pointer", "M110", () => new PointerRead(), null),
         new("N-release", "the notifier's release checks its flag in two steps", "M090", () => new NotifiedRelease(losesRelease: true), "released 2"),
         new("N-release-once", "the same, in one step", "M090", () => new NotifiedRelease(losesRelease: false), null),
         new("capture-naive", "a device uses its group's VM without a reference", "M079", () => new OpenAgainstVmEnd(takesReference: false), "I16"),

@@ -21,6 +21,8 @@ internal static class Locks
 
     internal static LockClass GroupSemaphore { get; } = new("group_rwsem", LockKind.RwSemaphore);
 
+    internal static LockClass Chain { get; } = new("notifier chain rwsem", LockKind.RwSemaphore);
+
     internal static LockClass GroupReference { get; } = new("kvm_ref_lock", LockKind.Mutex);
 
     internal static LockClass DeviceSet { get; } = new("dev_set->lock", LockKind.Mutex);

@@ -53,9 +53,12 @@ public static class VfioFields
     /// <summary>Whether an mdev's <c>remove</c> has gone.</summary>
     internal static SharedField RemoveGone { get; } = new("mdev.remove", "the first who takes it away removes the device");
 
+    /// <summary>Who uses the module of a driver.</summary>
+    internal static SharedField Module { get; } = new("module.refcnt", "it is a reference count: nobody gets one once the module goes");
+
     /// <summary>All such fields of the layer.</summary>
     public static IReadOnlyList<SharedField> All { get; } =
     [
-        Registrations, Offered, Node, Faults, SetDevices, Granted, CountsAsDirect, PinSpace, Members, Coherent, Numbers, Dma, Spaces, UserPages, Signals, RemoveGone,
+        Registrations, Offered, Node, Faults, SetDevices, Granted, CountsAsDirect, PinSpace, Members, Coherent, Numbers, Dma, Spaces, UserPages, Signals, RemoveGone, Module,
     ];
 }

@@ -82,9 +82,10 @@ public sealed class PciSubsystem
     /// <param name="groups">The machine's groups.</param>
     /// <param name="functions">What is plugged in.</param>
     /// <param name="canInterpret">Whether the machine can interpret a guest's PCI instructions.</param>
+    /// <param name="hasZpciKvm">Whether the kernel is built with KVM's support for zPCI (M112).</param>
     /// <param name="profile">Whose quirks apply.</param>
     public static async ValueTask<PciSubsystem> BootAsync(
-        KernelTask task, DeviceModel model, MdevBus mdevBus, VfioGroups groups, IReadOnlyList<PciFunctionSetup> functions, bool canInterpret, Profile profile)
+        KernelTask task, DeviceModel model, MdevBus mdevBus, VfioGroups groups, IReadOnlyList<PciFunctionSetup> functions, bool canInterpret, bool hasZpciKvm, Profile profile)
     {
         PciSubsystem subsystem = new(task, model, mdevBus, groups, functions, canInterpret, profile);
         ModuleDirectory module = new(model.Tree, "vfio_pci");
@@ -96,8 +97,8 @@ public sealed class PciSubsystem
                 await mdevBus.RegisterDriverAsync(task, subsystem.VgpuDriver);
         }
         // KVM has its hooks if it could turn forwarding on.
-        Errno error = canInterpret ? await subsystem.Interrupts.EnableAsync(task, ForwardingSubclass) : Errno.Ok;
-        VfioPciDriver driver = new(subsystem.Bus, hasHooks: error == Errno.Ok);
+        Errno error = canInterpret && hasZpciKvm ? await subsystem.Interrupts.EnableAsync(task, ForwardingSubclass) : Errno.Ok;
+        VfioPciDriver driver = new(subsystem.Bus, !hasZpciKvm ? ZpciHooks.NotBuilt : error == Errno.Ok ? ZpciHooks.Present : ZpciHooks.Absent);
         driver.AddLink("module", module);
         await subsystem.Bus.RegisterDriverAsync(task, driver);
         await subsystem.Bus.ScanAsync(task);

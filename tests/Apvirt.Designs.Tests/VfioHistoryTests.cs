@@ -83,7 +83,7 @@ public sealed class VfioHistoryTests
     });
 
     [Fact]
-    public void M077_N_registering_replays_the_present_vm_once() => Sequentially(async task =>
+    public void M077_N_registering_replays_the_present_vm() => Sequentially(async task =>
     {
         NotifierGroup group = new();
         await group.SetKvmAsync(task, _g);
@@ -91,6 +91,60 @@ public sealed class VfioHistoryTests
         await function.OpenAsync(task);
         Assert.Equal(1, function.Registrations);
         Assert.Same(_g, function.Gisa);
+    });
+
+    [Fact]
+    public void M110_N_the_second_device_that_opens_has_the_vm_delivered_to_the_first_again() => Sequentially(async task =>
+    {
+        NotifierGroup group = new();
+        await group.SetKvmAsync(task, _g);
+        NotifiedFunction first = new(group);
+        NotifiedFunction second = new(group);
+        await first.OpenAsync(task);
+        await second.OpenAsync(task);
+        Assert.Equal((2, 1), (first.Registrations, second.Registrations));
+    });
+
+    [Fact]
+    public void M110_N_the_vm_is_delivered_twice_in_some_schedule_and_read_once_in_all()
+    {
+        DesignResult replay = Exhaust(() => new NotifierReplay());
+        AssertHas(replay, "delivered 2 times");
+        // Never not at all: that is what the replay is for.
+        Assert.DoesNotContain("delivered 0 times", replay.Defects.Keys);
+        Assert.Empty(Exhaust(() => new PointerRead()).Defects);
+    }
+
+    [Fact]
+    public void M111_N_an_open_whose_registration_fails_is_open_and_unattached() => Sequentially(async task =>
+    {
+        NotifierGroup group = new() { NextRegistration = Errno.ENOMEM };
+        NotifiedFunction function = new(group);
+        Assert.Equal(Errno.Ok, await function.OpenAsync(task));
+        await group.SetKvmAsync(task, _g);
+        Assert.Equal((0, null), (function.Registrations, function.Gisa));
+        await function.CloseAsync(task);
+        Assert.Equal((0, null), (function.Registrations, function.Gisa));
+    });
+
+    [Fact]
+    public void M111_N_a_second_mdev_that_its_callback_refuses_is_open_and_unattached() => Sequentially(async task =>
+    {
+        HashSet<ModelVm> attached = [];
+        NotifierGroup one = new();
+        NotifierGroup other = new();
+        NotifiedMdev first = new(one, attached);
+        NotifiedMdev second = new(other, attached);
+        Assert.Equal(Errno.Ok, await one.SetKvmAsync(task, _g));
+        Assert.Equal(Errno.Ok, await other.SetKvmAsync(task, _g));
+        Assert.Equal(Errno.Ok, await first.OpenAsync(task));
+        Assert.Equal(Errno.Ok, await second.OpenAsync(task));
+        Assert.Equal((_g, null), (first.Kvm, second.Kvm));
+        // There is nothing to undo: the first keeps what it has.
+        await second.CloseAsync(task);
+        Assert.Equal((_g, true), (first.Kvm, attached.Contains(_g)));
+        await first.CloseAsync(task);
+        Assert.Empty(attached);
     });
 
     [Fact]

@@ -87,6 +87,8 @@ internal sealed class RecordingDriver : IVfioDriver
 {
     internal List<string> Calls { get; } = [];
 
+    public DriverModule Module { get; } = new("recording");
+
     internal Errno Answer { get; set; }
 
     public bool HasDmaUnmap { get; init; } = true;

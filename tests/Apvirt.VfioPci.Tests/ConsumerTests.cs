@@ -39,16 +39,32 @@ public sealed class ConsumerTests
     [Fact]
     public void M073_M085_without_a_vm_it_opens_plain_and_without_zpci_not_at_all()
     {
-        (VfioPciDevice plain, ZpciFunction function) = _s.AddFunction("plain", 0x11, withVm: false, hasHooks: false);
+        (VfioPciDevice plain, ZpciFunction function) = _s.AddFunction("plain", 0x11, withVm: false, hooks: ZpciHooks.Absent);
         (Errno error, VfioDeviceFile? file) = _s.Open(plain.Device);
         Assert.Equal((Errno.Ok, 0u), (error, function.Gisa));
         _s.Close(file!);
-        VfioPciDevice none = new(_s.Task.Runtime, "none", function: null, new Apvirt.Kernel.Logging.KernelLog(), driver => _s.Register("none", driver));
+        VfioPciDevice none = new(_s.Task.Runtime, "none", function: null, new Apvirt.Kernel.Logging.KernelLog(), driver => _s.Register("none", driver), _s.Module);
         _s.Offer(none.Device);
         Assert.Equal(Errno.ENODEV, _s.Open(none.Device).Error);
-        Assert.Equal(Errno.ENOENT, _s.Open(_s.AddFunction("hookless", 0x12, hasHooks: false).Driver.Device).Error);
+        Assert.Equal(Errno.ENOENT, _s.Open(_s.AddFunction("hookless", 0x12, hooks: ZpciHooks.Absent).Driver.Device).Error);
         Assert.Equal(Errno.ESRCH, _s.Open(_s.AddVgpu("vgpu", new GvtAdapter(_s.Task.Runtime, "adapter", Profile.Strict), withVm: false).Device).Error);
         Assert.Equal(1, _s.G.References);
+        AssertClean();
+    }
+
+    [Fact]
+    public void M112_a_kernel_built_without_the_hooks_opens_without_an_association()
+    {
+        (VfioPciDevice driver, ZpciFunction function) = _s.AddFunction("function", 0x11, hooks: ZpciHooks.NotBuilt);
+        uint handle = function.Firmware.Handle;
+        (Errno error, VfioDeviceFile? file) = _s.Open(driver.Device);
+        Assert.Equal(Errno.Ok, error);
+        Assert.Equal((null, 0u, 0u, handle), (function.Machine, function.Gisa, function.Firmware.Gisa, function.Firmware.Handle));
+        // Its file and the device, and no association.
+        Assert.Equal((_s.G, 2, 0), (driver.Device.Kvm, _s.G.References, _s.G.Functions.Count));
+        Assert.Null(driver.ReadCapabilities(_s.Task));
+        _s.Close(file!);
+        Assert.Equal((1, handle, true), (_s.G.References, function.Firmware.Handle, function.Firmware.IsEnabled));
         AssertClean();
     }
 
@@ -199,6 +215,12 @@ public sealed class ConsumerTests
         Assert.Equal(3, _s.G.References);
         Assert.Equal(Errno.EEXIST, _s.Open(second.Device).Error);
         Assert.Equal((3, 1), (_s.G.References, adapter.Attached.Count));
+        // M114: that the VM has one already is asked first, whoever opens.
+        _s.Task.AddressSpace = "of a third process";
+        Assert.Equal(Errno.EEXIST, _s.Open(second.Device).Error);
+        _s.Task.AddressSpace = _s.G.AddressSpace;
+        Assert.Equal((3, 1, 0), (_s.G.References, adapter.Attached.Count, second.CachedPages));
+        Assert.Null(second.Tracked);
         _s.Close(file);
         _s.Close(_s.Open(second.Device).File!);
         Assert.Equal((1, 0), (_s.G.References, adapter.Attached.Count));

@@ -76,6 +76,71 @@ public sealed class ExplorationTests
         Assert.InRange(result.Executions, 3, 10_000);
     }
 
+    [Fact]
+    public void M113_unloading_the_driver_against_an_open_gives_ENODEV_or_success()
+    {
+        HashSet<Errno> answers = [];
+        (ExploreResult result, string[] wrong, Violation[] violations) = Explore(s =>
+        {
+            (VfioPciDevice driver, ZpciFunction function) = s.AddFunction("function", 0x11);
+            Errno answer = Errno.Ok;
+            return (
+                [
+                    async task =>
+                    {
+                        if (driver.Module.TryGo(task))
+                            await driver.Device.UnregisterAsync(task);
+                    },
+                    async task =>
+                    {
+                        (answer, VfioDeviceFile? file) = await driver.Device.Group.GetDeviceAsync(task, driver.Device.Name);
+                        if (file is not null)
+                            await file.CloseAsync(task);
+                    },
+                ],
+                () =>
+                {
+                    answers.Add(answer);
+                    int users = driver.Module.Users(s.Task.Runtime);
+                    // The group's file has the VM's reference; the container is the group's only user.
+                    return (driver.Device.OpenCount, driver.Device.Kvm, s.G.References, function.Machine, function.Gisa, users is 0 or -1) == (0, null, 1, null, 0u, true)
+                        && driver.Device.Group.ContainerUsers == 1 ? "" : $"{answer}: {users} users, {s.G.References} references";
+                });
+        });
+        Assert.Equal([Errno.Ok, Errno.ENODEV], answers.Order());
+        Assert.Empty(wrong);
+        Assert.Empty(violations.Select(v => v.ToString()));
+        Assert.InRange(result.Executions, 2, 10_000);
+    }
+
+    [Fact]
+    public void M114_no_page_stays_pinned_that_is_mapped_while_the_vgpu_is_closed()
+    {
+        HashSet<Errno> answers = [];
+        (ExploreResult result, string[] wrong, Violation[] violations) = Explore(s =>
+        {
+            GvtAdapter adapter = new(s.Task.Runtime, "adapter", Profile.Strict);
+            GvtDevice vgpu = s.AddVgpu("vgpu", adapter);
+            VfioDeviceFile file = s.Open(vgpu.Device).File!;
+            Errno answer = Errno.Ok;
+            return (
+                [
+                    async task => await file.CloseAsync(task),
+                    async task => answer = await vgpu.MapPagesAsync(task, 0x3000),
+                ],
+                () =>
+                {
+                    answers.Add(answer);
+                    return (vgpu.CachedPages, vgpu.Device.Pins.Count, vgpu.Tracked, adapter.Attached.Count, s.G.References) == (0, 0, null, 0, 1) ? ""
+                        : $"{vgpu.CachedPages} pages remembered, {vgpu.Device.Pins.Count} pinned, {s.G.References} references";
+                });
+        });
+        Assert.Equal([Errno.Ok, Errno.EINVAL], answers.Order());
+        Assert.Empty(wrong);
+        Assert.Empty(violations.Select(v => v.ToString()));
+        Assert.InRange(result.Executions, 2, 1000);
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

@@ -18,9 +18,9 @@ public sealed class FailureTests
 
     private static readonly (Way Way, VfioOpenStep Step)[] CoreSteps =
     [
-        (Way.Container, VfioOpenStep.GetModule), (Way.Container, VfioOpenStep.UseIommu), (Way.Container, VfioOpenStep.AddListener), (Way.Container, VfioOpenStep.OpenDevice),
-        (Way.Iommufd, VfioOpenStep.GetModule), (Way.Iommufd, VfioOpenStep.UseIommu), (Way.Iommufd, VfioOpenStep.OpenDevice), (Way.Iommufd, VfioOpenStep.AttachSpace),
-        (Way.Direct, VfioOpenStep.GetModule), (Way.Direct, VfioOpenStep.UseIommu), (Way.Direct, VfioOpenStep.OpenDevice), (Way.Direct, VfioOpenStep.TellUser),
+        (Way.Container, VfioOpenStep.UseIommu), (Way.Container, VfioOpenStep.AddListener), (Way.Container, VfioOpenStep.OpenDevice),
+        (Way.Iommufd, VfioOpenStep.UseIommu), (Way.Iommufd, VfioOpenStep.OpenDevice), (Way.Iommufd, VfioOpenStep.AttachSpace),
+        (Way.Direct, VfioOpenStep.UseIommu), (Way.Direct, VfioOpenStep.OpenDevice), (Way.Direct, VfioOpenStep.TellUser),
     ];
 
     // What zpci.md §9 says of each; config init fails after the function was associated.
@@ -90,7 +90,7 @@ public sealed class FailureTests
     {
         ZpciFunction function = _h.Function().Function;
         IEnumerable<string> devices = _h.Host.VfioDevices.Select(d =>
-            $"{d.DeviceName}: {d.OpenCount} {d.DriverOpens} {d.Kvm} {d.DriverMachine} {d.Pins.Count} group {d.Group.IsOpen} {d.Group.ContainerUsers} {d.Group.DirectOpens} {d.Group.Kvm} {d.Group.Dma?.Claims}");
+            $"{d.DeviceName}: {d.OpenCount} {d.DriverOpens} {d.Kvm} {d.DriverMachine} {d.Pins.Count} module {d.Driver.Module.Users(_h.Runtime)} group {d.Group.IsOpen} {d.Group.ContainerUsers} {d.Group.DirectOpens} {d.Group.Kvm} {d.Group.Dma?.Claims}");
         return string.Join('\n', devices)
             + $"\nfunction {function.Machine} {function.Gisa} {function.Firmware.Gisa} {function.Firmware.IsEnabled} {function.Firmware.Translations} {function.Forwarded} {_h.Host.Pci.Interrupts.Used}"
             + $"\nmdev {_h.Host.VfioAp.Matrix.Mdevs.Single().Kvm} vgpu {_h.Host.Pci.Vgpus.Single().Vgpu!.Tracked} {_h.Host.Pci.Vgpus.Single().Vgpu!.CachedPages}"
@@ -168,6 +168,36 @@ public sealed class FailureTests
     {
         Device(device).Inject(step, Errno.ENOMEM);
         FailsOnce(Device(device), way, Errno.ENOMEM);
+    }
+
+    public static TheoryData<string, Way> EveryOpen
+    {
+        get
+        {
+            TheoryData<string, Way> data = [];
+            foreach (string device in Devices)
+            {
+                foreach (Way way in Enum.GetValues<Way>())
+                    data.Add(device, way);
+            }
+            return data;
+        }
+    }
+
+    // The module is held first, so that there is nothing to unwind but what came before.
+    [Theory]
+    [MemberData(nameof(EveryOpen))]
+    public void M113_an_open_whose_driver_module_is_going_answers_ENODEV_and_takes_nothing(string device, Way way)
+    {
+        (Errno error, Func<ValueTask>? close) = Open(Device(device), way);
+        Assert.Equal(Errno.Ok, error);
+        Assert.False(Device(device).Driver.Module.TryGo(_h.Task));
+        Do(close!());
+        Assert.True(Device(device).Driver.Module.TryGo(_h.Task));
+        string before = Counters();
+        Assert.Equal(Errno.ENODEV, Open(Device(device), way).Error);
+        Assert.Equal(before, Counters());
+        _h.AssertClean();
     }
 
     [Theory]

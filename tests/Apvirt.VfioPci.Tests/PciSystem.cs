@@ -48,6 +48,8 @@ internal sealed class PciSystem
 
     internal VirtualMachine Other { get; }
 
+    internal DriverModule Module { get; } = new("vfio_pci");
+
     internal KvmVfioDevice KvmDevice { get; private set; } = null!;
 
     internal void Do(Func<ValueTask> operation) => Assert.True(_drive(operation));
@@ -70,10 +72,10 @@ internal sealed class PciSystem
         });
 
     internal (VfioPciDevice Driver, ZpciFunction Function) AddFunction(
-        string name, uint fid, bool withVm = true, bool hasHooks = true, bool canInterpret = true, Profile? profile = null, Action<string>? stepped = null)
+        string name, uint fid, bool withVm = true, ZpciHooks hooks = ZpciHooks.Present, bool canInterpret = true, Profile? profile = null, Action<string>? stepped = null)
     {
         ZpciFunction function = new(Task, new ZpciFirmware(Task.Runtime, fid, fid, canInterpret), Interrupts, profile ?? Profile.Strict);
-        VfioPciDevice driver = new(Task.Runtime, name, function, new KernelLog(), self => Register(name, self), hasHooks) { Stepped = stepped };
+        VfioPciDevice driver = new(Task.Runtime, name, function, new KernelLog(), self => Register(name, self), Module, hooks) { Stepped = stepped };
         Offer(driver.Device, withVm);
         return (driver, function);
     }

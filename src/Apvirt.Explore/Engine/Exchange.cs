@@ -13,11 +13,19 @@ namespace Apvirt.Explore.Engine;
 /// <param name="Turns">By task: how many steps it has done when its turn is taken; 0 if it can be exchanged with nobody.</param>
 public sealed record Exchange(IReadOnlyList<int> Before, IReadOnlyList<int> Turns)
 {
-    /// <summary>The task whose turn comes before that of a task; -1 for none.</summary>
-    internal int BeforeOf(int task) => task < Before.Count ? Before[task] : -1;
+    /// <summary>The task whose turn a task must await before its next step, unless that one has ended; -1 for none.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="steps">By task: how many steps it has done.</param>
+    internal int AwaitedBy(int task, ReadOnlySpan<long> steps) =>
+        task < Before.Count && steps[task] + 1 == Turns[task] && Before[task] is >= 0 and var before && steps[before] < Turns[before] ? before : -1;
 
-    /// <summary>How many steps a task has done when its turn is taken; 0 if it takes none.</summary>
-    internal int TurnOf(int task) => task < Turns.Count ? Turns[task] : 0;
+    /// <summary>Whether the step that a task has just done was its turn.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="steps">By task: how many steps it has done.</param>
+    /// <param name="hasEnded">Whether the task has ended with it.</param>
+    internal Turn TakenBy(int task, ReadOnlySpan<long> steps, bool hasEnded) =>
+        task >= Turns.Count || (steps[task] != Turns[task] && !(steps[task] < Turns[task] && hasEnded)) ? Turn.None
+        : new Turn(IsTaken: true, steps[task] == Turns[task] ? Before[task] : -1);
 }
 
 /// <summary>What a step has to do with the turns of callers that can be exchanged.</summary>

@@ -229,8 +229,7 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
     }
 
     private bool MustWaitForItsTurn(SteppedTask task) =>
-        Exchange is not null && _steps[task.Index] + 1 == Exchange.TurnOf(task.Index)
-        && Exchange.BeforeOf(task.Index) is >= 0 and var before && _steps[before] < Exchange.TurnOf(before) && !Runtime.TaskOf(before).HasEnded;
+        Exchange?.AwaitedBy(task.Index, _steps) is >= 0 and var before && !Runtime.TaskOf(before).HasEnded;
 
     private void Boot()
     {
@@ -284,16 +283,9 @@ public sealed class KernelExplored(Func<TaskNumbers, ExplorationRuntime> makeRun
     private void EndStep()
     {
         if (Exchange is not null)
-            Turn = TurnOf(_stepping!);
+            Turn = Exchange.TakenBy(_stepping!.Index, _steps, _stepping.HasEnded);
         _released.Remove(_point);
         _accessed.Remove(_point);
-    }
-
-    private Turn TurnOf(SteppedTask task)
-    {
-        int turn = Exchange!.TurnOf(task.Index);
-        bool isTaken = _steps[task.Index] == turn || (_steps[task.Index] < turn && task.HasEnded);
-        return isTaken ? new Turn(IsTaken: true, _steps[task.Index] == turn ? Exchange.BeforeOf(task.Index) : -1) : Turn.None;
     }
 
     void IStepListener.Acted(object target, PointKind kind)

@@ -36,6 +36,9 @@ public sealed record MachineSetup
     /// <summary>Whether the machine can interpret a guest's PCI instructions.</summary>
     public bool CanInterpretPci { get; init; } = true;
 
+    /// <summary>Whether the kernel is built with KVM's support for zPCI; without, PCI functions are passed through and not interpreted (M112).</summary>
+    public bool HasZpciKvm { get; init; } = true;
+
     /// <summary>Boot parameters of the AP bus.</summary>
     public ApBusOptions Bus { get; init; } = new();
 

@@ -119,7 +119,7 @@ public sealed class VirtualHost
         await bus.RegisterDriverAsync(task, new Cex4QueueDriver(bus));
         VfioGroups groups = new(model.Tree, setup.Profile);
         VfioApModule vfioAp = await VfioApModule.LoadAsync(task, bus, mdevBus, groups, hardware.InstructionsFor(ApIssuer.VfioAp), setup.Profile);
-        PciSubsystem pci = await PciSubsystem.BootAsync(task, model, mdevBus, groups, setup.PciFunctions, setup.CanInterpretPci, setup.Profile);
+        PciSubsystem pci = await PciSubsystem.BootAsync(task, model, mdevBus, groups, setup.PciFunctions, setup.CanInterpretPci, setup.HasZpciKvm, setup.Profile);
         hardware.ClearResetCounters();
         return new VirtualHost(model, hardware, bus, mdevBus, vfioAp, pci, setup.Profile)
         {

@@ -46,6 +46,18 @@ public struct RefCount
         return Interlocked.Decrement(ref _count);
     }
 
+    /// <summary>Gives the last reference back, if it is the last.</summary>
+    /// <param name="runtime">The runtime of the owner.</param>
+    /// <param name="owner">The object that is counted.</param>
+    /// <param name="field">What the count is.</param>
+    /// <returns>Whether it was: the count is zero now, and stays so.</returns>
+    public bool TryPutLast(KernelRuntime runtime, object owner, SharedField field)
+    {
+        if (runtime.IsTold)
+            runtime.Accessed(owner, field, part: null, AccessKind.Write);
+        return Interlocked.CompareExchange(ref _count, 0, 1) == 1;
+    }
+
     /// <summary>How many references there are.</summary>
     /// <param name="runtime">The runtime of the owner.</param>
     /// <param name="owner">The object that is counted.</param>

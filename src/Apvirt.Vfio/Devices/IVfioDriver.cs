@@ -7,6 +7,9 @@ namespace Apvirt.Vfio.Devices;
 /// <summary>What the driver of a VFIO device does for the VFIO core.</summary>
 public interface IVfioDriver
 {
+    /// <summary>The module that the driver is part of; an open device holds it.</summary>
+    DriverModule Module { get; }
+
     /// <summary>First open; dev_set->lock is held and the VM captured.</summary>
     /// <param name="task">The opening task.</param>
     /// <returns>An error fails the open.</returns>

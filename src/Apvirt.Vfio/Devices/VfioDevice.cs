@@ -308,13 +308,16 @@ public sealed class VfioDevice
             _openCount.Change(task, this, VfioGuards.Opens)++;
             return Errno.Ok;
         }
-        Errno error = Fails(task, VfioOpenStep.GetModule);
-        if (error == Errno.Ok)
-            error = Fails(task, VfioOpenStep.UseIommu);
+        if (!_driver.Module.TryGet(task))
+            return Errno.ENODEV;
+        Errno error = Fails(task, VfioOpenStep.UseIommu);
         if (error == Errno.Ok)
             error = iommufd is null ? await UseContainerAsync(task) : await UseIommufdAsync(task, iommufd, throughGroup);
         if (error != Errno.Ok)
+        {
+            _driver.Module.Put(task);
             return error;
+        }
         DeviceUse use = _use.Read(task, this, VfioGuards.Opens);
         if (throughGroup && use.KeepsGroupFile)
             Group.Write(task, Group.Read(task) with { References = Group.Read(task).References + 1 });
@@ -332,6 +335,7 @@ public sealed class VfioDevice
         else
         {
             await EndUseAsync(task);
+            _driver.Module.Put(task);
         }
         return error;
     }
@@ -343,6 +347,7 @@ public sealed class VfioDevice
             await _driver.CloseDeviceAsync(task);
             _driverOpens.Change(task, this, VfioGuards.Opens)--;
             await EndUseAsync(task);
+            _driver.Module.Put(task);
         }
         if (--_openCount.Change(task, this, VfioGuards.Opens) == 0)
             PutKvm(task);

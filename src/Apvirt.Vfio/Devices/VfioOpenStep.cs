@@ -3,8 +3,6 @@ namespace Apvirt.Vfio.Devices;
 /// <summary>A step of opening a device that can be made to fail (vfio.md §4, §5, M098).</summary>
 public enum VfioOpenStep
 {
-    /// <summary>Holding the driver's module.</summary>
-    GetModule,
     /// <summary>Using the container, or binding to the iommufd.</summary>
     UseIommu,
     /// <summary>Asking to be told of unmaps; with a container only.</summary>

@@ -68,6 +68,9 @@ public sealed class MatrixDevice : Device
     /// <summary>The machine's VFIO groups.</summary>
     public VfioGroups Groups { get; }
 
+    /// <summary>The driver's module, which open mdevs hold.</summary>
+    public DriverModule Module { get; } = new("vfio_ap");
+
     /// <summary>Whose quirks apply.</summary>
     public Profile Profile { get; }
 

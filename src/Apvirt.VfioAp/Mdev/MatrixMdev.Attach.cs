@@ -15,6 +15,9 @@ namespace Apvirt.VfioAp.Mdev;
 /// <summary>The mdev and its VM: open, close, AQIC, unmap, request (vfio-ap.md §12, §14).</summary>
 public sealed partial class MatrixMdev : IVfioDriver, IPqapHook
 {
+    /// <inheritdoc/>
+    public DriverModule Module => Owner.Module;
+
     private const int RequestLogInterval = 10;
 
     /// <summary>The eventfd by which user space is asked to let go, for observers; null if it wants none.</summary>

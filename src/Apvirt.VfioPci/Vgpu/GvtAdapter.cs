@@ -6,6 +6,7 @@ using Apvirt.Kernel.Locking;
 using Apvirt.Kernel.Runtime;
 using Apvirt.Kernel.Tasks;
 using Apvirt.Kvm.Machines;
+using Apvirt.Vfio.Devices;
 
 namespace Apvirt.VfioPci.Vgpu;
 
@@ -38,6 +39,9 @@ public sealed class GvtAdapter
 
     /// <summary>The vGPUs in use, for observers.</summary>
     public IReadOnlyList<GvtDevice> Attached => _attached.Glance(Runtime, this, GvtGuards.Attached);
+
+    /// <summary>The module of the vGPUs' driver.</summary>
+    public DriverModule Module { get; } = new("kvmgt");
 
     /// <inheritdoc/>
     public override string ToString() => _name;

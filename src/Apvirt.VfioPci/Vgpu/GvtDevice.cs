@@ -41,6 +41,9 @@ public sealed class GvtDevice : IVfioDriver
         Device = register(this);
     }
 
+    /// <inheritdoc/>
+    public DriverModule Module => _adapter.Module;
+
     // vgpu cache_lock, L32. Guards _cache, _isActive and _trigger.
     internal KernelMutex CacheLock { get; }
 
@@ -67,11 +70,12 @@ public sealed class GvtDevice : IVfioDriver
     public async ValueTask<Errno> OpenDeviceAsync(KernelTask task)
     {
         VirtualMachine? machine = Device.Kvm;
-        if (machine is null || machine.AddressSpace != task.AddressSpace)
+        if (machine is null)
             return Errno.ESRCH;
+        // Whether the VM has one already is asked first, whoever opens (M114).
         Tracked = machine;
         Errno error = await _adapter.AttachAsync(task, this, machine);
-        if (error == Errno.Ok && !machine.TryGet(task))
+        if (error == Errno.Ok && (machine.AddressSpace != task.AddressSpace || !machine.TryGet(task)))
         {
             await _adapter.DetachAsync(task, this);
             error = Errno.ESRCH;

@@ -22,7 +22,7 @@ public sealed class VfioPciDevice : IVfioDriver
     private readonly KernelRuntime _runtime;
     private readonly string _name;
     private readonly KernelLog _log;
-    private readonly bool _hasHooks;
+    private readonly ZpciHooks _hooks;
 
     private Guarded<Eventfd?> _request;
 
@@ -32,17 +32,23 @@ public sealed class VfioPciDevice : IVfioDriver
     /// <param name="function">The function; null for a device that is none of zPCI.</param>
     /// <param name="log">The kernel log.</param>
     /// <param name="register">Registers the device that the driver is of.</param>
-    /// <param name="hasHooks">Whether KVM has its hooks for zPCI.</param>
-    public VfioPciDevice(KernelRuntime runtime, string name, ZpciFunction? function, KernelLog log, Func<IVfioDriver, VfioDevice> register, bool hasHooks = true)
+    /// <param name="module">The driver's module.</param>
+    /// <param name="hooks">What there is of KVM's hooks for zPCI.</param>
+    public VfioPciDevice(
+        KernelRuntime runtime, string name, ZpciFunction? function, KernelLog log, Func<IVfioDriver, VfioDevice> register, DriverModule module, ZpciHooks hooks = ZpciHooks.Present)
     {
         _runtime = runtime;
         _name = name;
         _log = log;
-        _hasHooks = hasHooks;
+        Module = module;
+        _hooks = hooks;
         Function = function;
         Gate = new KernelMutex(GateClass, owner: this);
         Device = register(this);
     }
+
+    /// <inheritdoc/>
+    public DriverModule Module { get; }
 
     // igate, a leaf. Guards _request.
     internal KernelMutex Gate { get; }
@@ -70,8 +76,8 @@ public sealed class VfioPciDevice : IVfioDriver
 
     /// <summary>What VFIO_DEVICE_GET_INFO tells of the function (zpci.md §7); the handle is that of now, after the open.</summary>
     /// <param name="task">The task.</param>
-    /// <returns>Null for a device that is none of zPCI.</returns>
-    public ZpciCapabilities? ReadCapabilities(KernelTask task) => Function is null ? null : Function.Capabilities with { Handle = Function.ReadHandle(task) };
+    /// <returns>Null for a device that is none of zPCI, and in a kernel that is built without KVM's support for it (M112).</returns>
+    public ZpciCapabilities? ReadCapabilities(KernelTask task) => Function is null || _hooks == ZpciHooks.NotBuilt ? null : Function.Capabilities with { Handle = Function.ReadHandle(task) };
 
     /// <inheritdoc/>
     public async ValueTask<Errno> OpenDeviceAsync(KernelTask task)
@@ -80,8 +86,8 @@ public sealed class VfioPciDevice : IVfioDriver
         // A machine with support for zPCI has no other functions (M073).
         if (Function is not { } function)
             return Errno.ENODEV;
-        Errno error = Device.Kvm is not { } machine ? Errno.Ok
-            : !_hasHooks ? Errno.ENOENT
+        Errno error = Device.Kvm is not { } machine || _hooks == ZpciHooks.NotBuilt ? Errno.Ok
+            : _hooks == ZpciHooks.Absent ? Errno.ENOENT
             : await function.RegisterAsync(task, machine);
         if (error != Errno.Ok)
             return error;
@@ -100,7 +106,7 @@ public sealed class VfioPciDevice : IVfioDriver
     {
         Stepped?.Invoke("drop token");
         Stepped?.Invoke("tear down interrupts");
-        if (Device.Kvm is not null)
+        if (Device.Kvm is not null && _hooks == ZpciHooks.Present)
             await Function!.UnregisterAsync(task);
         Stepped?.Invoke("dissociate");
         Stepped?.Invoke("restore state and reset");

@@ -12,12 +12,15 @@ public sealed class VfioPciDriver : PciDriver
     /// <summary>Its name.</summary>
     public const string DriverName = "vfio-pci";
 
-    private readonly bool _hasHooks;
+    private readonly ZpciHooks _hooks;
 
     /// <summary>Makes the driver.</summary>
     /// <param name="bus">The PCI bus.</param>
-    /// <param name="hasHooks">Whether KVM has its hooks for zPCI.</param>
-    public VfioPciDriver(PciBus bus, bool hasHooks = true) : base(bus, DriverName) => _hasHooks = hasHooks;
+    /// <param name="hooks">What there is of KVM's hooks for zPCI.</param>
+    public VfioPciDriver(PciBus bus, ZpciHooks hooks) : base(bus, DriverName) => _hooks = hooks;
+
+    /// <summary>Its module.</summary>
+    public DriverModule Module { get; } = new("vfio_pci");
 
     /// <inheritdoc/>
     public override ValueTask<Errno> ProbeAsync(KernelTask task, Device device) => ProbeAsync(task, (PciDevice)device);
@@ -38,7 +41,8 @@ public sealed class VfioPciDriver : PciDriver
             function.Function,
             function.Model.Log,
             driver => new VfioDevice(function.Name, driver, function.Group, function.Model.Log, function),
-            _hasHooks);
+            Module,
+            _hooks);
         function.Vfio = vfio;
         Errno error = await vfio.Device.OfferAsync(task);
         if (error != Errno.Ok)
