@@ -18,6 +18,7 @@ public sealed class ScenarioSearch(Scenario scenario)
     private const int ShrinkTries = 200;
 
     private readonly StepOrders _orders = new(scenario);
+    private readonly SourceMap _source = new();
 
     /// <summary>How many orders of the operations' steps are looked at before an outcome is left unjudged (V06).</summary>
     public int StepOrdersMax
@@ -199,7 +200,7 @@ public sealed class ScenarioSearch(Scenario scenario)
     // Where tasks of one name could do the same step it may not be told which did; then nothing is known of what they hold.
     private Schedule Detailed(Schedule schedule)
     {
-        using ScenarioWorker worker = new(scenario, orders: null, schedule.Points);
+        using ScenarioWorker worker = new(scenario, orders: null, schedule.Points, source: _source);
         return worker.Replay(schedule, out Schedule done, out _) is null ? done : schedule;
     }
 }

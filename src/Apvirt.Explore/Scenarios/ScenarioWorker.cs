@@ -34,6 +34,7 @@ internal sealed class ScenarioWorker : IDisposable
     private readonly int[] _at;
     private readonly IReadOnlyList<string>? _points;
     private readonly TaskThreads? _threads;
+    private readonly SourceMap? _source;
     private VirtualHost _host = null!;
     private KernelTask _boot = null!;
 
@@ -44,9 +45,11 @@ internal sealed class ScenarioWorker : IDisposable
     /// <param name="numbers">Numbers of what steps are about, for all threads of a search.</param>
     /// <param name="tasks">Numbers of tasks, for all threads of a search.</param>
     /// <param name="onlySteps">Whether callers are interrupted only between the steps that operations declare.</param>
+    /// <param name="source">Which function a place in the source belongs to; null if nobody asks.</param>
     internal ScenarioWorker(
-        Scenario scenario, StepOrders? orders, IReadOnlyList<string>? points = null, ObjectNumbers? numbers = null, TaskNumbers? tasks = null, bool onlySteps = false)
+        Scenario scenario, StepOrders? orders, IReadOnlyList<string>? points = null, ObjectNumbers? numbers = null, TaskNumbers? tasks = null, bool onlySteps = false, SourceMap? source = null)
     {
+        _source = source;
         _points = points;
         _threads = points is null ? null : new TaskThreads(KernelExplored.TasksMax);
         FrozenSet<string>? pointsAt = points is null || points.SequenceEqual(Schedule.Everywhere) ? null : points.ToFrozenSet(StringComparer.Ordinal);
@@ -173,7 +176,7 @@ internal sealed class ScenarioWorker : IDisposable
             if (last.Index != turns.Default(enabled))
                 found.Add(turns.SwitchTo(last.Index));
             turns.Add(last.Index);
-            steps.Add(Describe(last.Index, Program.Next(last.Index)) with { Operation = OperationOf(last) });
+            steps.Add(WithPlace(Describe(last.Index, Program.Next(last.Index)) with { Operation = OperationOf(last) }, last, Program.Next(last.Index)));
             return last.Index;
         });
         done = all;
@@ -216,11 +219,39 @@ internal sealed class ScenarioWorker : IDisposable
 
     private int OperationOf(SteppedTask task) => task.Index < _at.Length ? _at[task.Index] : -1;
 
+    // A lock that is acquired is held too; one that is tried may not be.
+    private ScheduleStep WithPlace(ScheduleStep described, SteppedTask task, Step step)
+    {
+        if (Program.ClassOf(step.Object) is not { } target)
+            return described with { Held = HeldAtBy(task) };
+        LockSite site = task.Task.AsksAt;
+        HeldAt[] acquired = step.Kind switch
+        {
+            StepKind.Lock => [new HeldAt(target.Name, site.ToString())],
+            StepKind.LockShared or StepKind.LockRecursive => [new HeldAt(target.Name + LockMode.Read.Suffix(), site.ToString())],
+            _ => [],
+        };
+        return described with { Site = site.File is null ? null : site.ToString(), Function = _source?.FunctionAt(site), Held = [.. HeldAtBy(task), .. acquired] };
+    }
+
+    private static IEnumerable<HeldAt> HeldAtBy(KernelTask task) => Enumerable.Range(0, task.Held.Length).Select(i => new HeldAt(task.Held[i].ToString(), task.TakenAt(i).ToString()));
+
+    private static HeldAt[] HeldAtBy(SteppedTask task) => [.. HeldAtBy(task.Task)];
+
     private static string[] HeldBy(SteppedTask task) => [.. task.Task.Held.ToArray().Select(held => held.ToString())];
 
     private ScheduleStep[] Waits() => Program.Enabled != 0
         ? []
-        : [.. Program.Runtime.Tasks.Where(task => !task.HasEnded).Select(task => new ScheduleStep(task.Task.Name, "waits for", new StuckTask(task.Task, task.Target).WaitsFor) { Operation = OperationOf(task), Holds = HeldBy(task) })];
+        : [.. Program.Runtime.Tasks.Where(task => !task.HasEnded).Select(WaitOf)];
+
+    private ScheduleStep WaitOf(SteppedTask task)
+    {
+        LockSite site = task.Target is KernelLock or null || task.Task.WaitsFor is KernelLock ? task.Task.AsksAt : default;
+        return new ScheduleStep(task.Task.Name, "waits for", new StuckTask(task.Task, task.Target).WaitsFor)
+        {
+            Operation = OperationOf(task), Holds = HeldBy(task), Held = HeldAtBy(task), Site = site.File is null ? null : site.ToString(), Function = _source?.FunctionAt(site),
+        };
+    }
 
     private void Begin(ExplorationRuntime runtime, IStepListener listener)
     {

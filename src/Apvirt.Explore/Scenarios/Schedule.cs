@@ -2,6 +2,15 @@ using System.Text.Json.Serialization;
 
 namespace Apvirt.Explore.Scenarios;
 
+/// <summary>A lock that a task holds.</summary>
+/// <param name="Lock">Class of the lock, and how it is held.</param>
+/// <param name="Site">Where it was taken, as file:line.</param>
+public sealed record HeldAt(string Lock, string Site)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"{Lock} at {Site}";
+}
+
 /// <summary>One step of a schedule.</summary>
 /// <param name="Task">The caller, or what it started.</param>
 /// <param name="Action">What it does: acquires, acquires shared, tries, tries shared, enters, deletes, goes on; where it matters releases, reads, writes. Waits for, where it does not come to it.</param>
@@ -13,6 +22,15 @@ public sealed record ScheduleStep(string Task, string Action, string Target)
 
     /// <summary>Locks that the task holds after the step, outermost first.</summary>
     public IReadOnlyList<string> Holds { get; init; } = [];
+
+    /// <summary>Locks that the task holds when it has just done what the step begins with, outermost first: at an acquisition the one acquired too.</summary>
+    public IReadOnlyList<HeldAt> Held { get; init; } = [];
+
+    /// <summary>Where in the source it does that, as file:line; null where no lock and no wait is asked for.</summary>
+    public string? Site { get; init; }
+
+    /// <summary>In which function, by its Linux name if it has one; null if not known.</summary>
+    public string? Function { get; init; }
 
     /// <summary>Whether it is the same step, whatever is known of what came of it.</summary>
     /// <param name="other">The other.</param>

@@ -62,7 +62,15 @@ public sealed class ActiveReferences : KernelLock
 
     /// <summary>A point before <see cref="TryEnter"/>, where the runtime wants one.</summary>
     /// <param name="task">The task.</param>
-    public ValueTask PointAsync(KernelTask task) => task.HasPoints ? task.Runtime.PointAsync(task, this, PointKind.Enter) : default;
+    /// <param name="file">Entering file; filled in by the compiler.</param>
+    /// <param name="line">Entering line; filled in by the compiler.</param>
+    public ValueTask PointAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    {
+        if (!task.HasPoints)
+            return default;
+        task.AsksAt = new LockSite(file, line);
+        return task.Runtime.PointAsync(task, this, PointKind.Enter);
+    }
 
     /// <summary>Ends an operation.</summary>
     /// <param name="task">The operating task.</param>

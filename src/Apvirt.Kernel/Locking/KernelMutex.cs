@@ -62,7 +62,10 @@ public sealed class KernelMutex : KernelLock, IPointTarget
         KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         if (task.HasPoints)
+        {
+            task.AsksAt = new LockSite(file, line);
             await task.Runtime.PointAsync(task, this, PointKind.Lock);
+        }
         if (TryTake(task, file, line, isTry: false))
             return Errno.Ok;
         return await EnqueueAsync(task, interruptible: true, file, line) == WaitResult.Interrupted ? Errno.EINTR : Errno.Ok;
@@ -88,7 +91,10 @@ public sealed class KernelMutex : KernelLock, IPointTarget
     public async ValueTask<bool> TryLockAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         if (task.HasPoints)
+        {
+            task.AsksAt = new LockSite(file, line);
             await task.Runtime.PointAsync(task, this, PointKind.Try);
+        }
         return TryLock(task, file, line);
     }
 
@@ -164,6 +170,7 @@ public sealed class KernelMutex : KernelLock, IPointTarget
 
     private async ValueTask LockAtPointAsync(KernelTask task, string? file, int line)
     {
+        task.AsksAt = new LockSite(file, line);
         await task.Runtime.PointAsync(task, this, PointKind.Lock);
         if (!TryTake(task, file, line, isTry: false))
             await EnqueueAsync(task, interruptible: false, file, line);

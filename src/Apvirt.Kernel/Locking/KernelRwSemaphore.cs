@@ -72,7 +72,10 @@ public sealed class KernelRwSemaphore : KernelLock, IPointTarget
     public async ValueTask<bool> TryLockReadAsync(KernelTask task, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         if (task.HasPoints)
+        {
+            task.AsksAt = new LockSite(file, line);
             await task.Runtime.PointAsync(task, this, PointKind.TryShared);
+        }
         return TryLockRead(task, file, line);
     }
 
@@ -140,6 +143,7 @@ public sealed class KernelRwSemaphore : KernelLock, IPointTarget
     // Asking has an effect of its own for a writer: it keeps out readers that come later. So it is a step of its own.
     private async ValueTask LockAtPointAsync(KernelTask task, LockMode mode, string? file, int line)
     {
+        task.AsksAt = new LockSite(file, line);
         if (mode != LockMode.Write)
         {
             await task.Runtime.PointAsync(task, this, mode == LockMode.Read ? PointKind.LockShared : PointKind.LockRecursive);

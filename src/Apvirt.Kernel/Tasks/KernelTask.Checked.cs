@@ -19,6 +19,10 @@ public sealed partial class KernelTask
     }
 
     private Trail[] _trail = [];
+
+    /// <summary>Where a lock that is held was taken, for observers; unknown if nothing is checked.</summary>
+    /// <param name="held">Its place in <see cref="Held"/>.</param>
+    public LockSite TakenAt(int held) => held < _trail.Length ? _trail[held].Site : default;
     private ulong _chainKey;
     private int _uncounted;
 
@@ -114,6 +118,7 @@ public sealed partial class KernelTask
     /// <summary>The task waits for everybody who holds a pseudo-lock, and does not hold it afterwards (completions, work, deletions).</summary>
     internal void Awaits(KernelLock awaited, string? file, int line)
     {
+        AsksAt = new LockSite(file, line);
         if (Checks is not null)
             Look(awaited, LockMode.Write, new LockSite(file, line), isTry: false);
     }

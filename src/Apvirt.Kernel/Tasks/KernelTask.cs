@@ -68,6 +68,9 @@ public sealed partial class KernelTask
     /// <summary>The lock or completion that the task waits for; null if it waits for none. For observers.</summary>
     public object? WaitsFor => Waiter.Queue?.Owner;
 
+    /// <summary>Where the task asked for the lock that it stands before, for observers of an exploration; it stays when it goes on.</summary>
+    public LockSite AsksAt { get; internal set; }
+
     /// <summary>Delivers a signal: an interruptible wait of the task ends, a later one does not begin.</summary>
     public void Interrupt()
     {
