@@ -12,6 +12,9 @@ internal static class ExitCodes
     /// <summary>A file, the runtime directory or the command line is not as it should be; nothing was changed.</summary>
     internal const int BadInput = 2;
 
+    /// <summary>Ended by Ctrl-C; what was found until then was printed.</summary>
+    internal const int Interrupted = 130;
+
     /// <summary>A bug in apvirt.</summary>
     internal const int Internal = 70;
 }

@@ -1,4 +1,5 @@
 using Apvirt.Explore.Engine;
+using Apvirt.Explore.Scenarios;
 using Apvirt.Explore.Searches;
 using Apvirt.Kernel.Checking;
 using Apvirt.Kernel.Locking;
@@ -94,7 +95,11 @@ public sealed class SharedCell<T>(T value)
 /// <param name="Reports">What the lock validator and the other checks reported.</param>
 /// <param name="Cycles">What became of the cycles that the validator predicts to deadlock.</param>
 public sealed record DesignResult(
-    ExploreResult Result, IReadOnlyDictionary<string, long> Defects, IReadOnlyList<Violation> Reports, IReadOnlyList<PredictedCycle> Cycles);
+    ExploreResult Result, IReadOnlyDictionary<string, long> Defects, IReadOnlyList<Violation> Reports, IReadOnlyList<PredictedCycle> Cycles)
+{
+    /// <summary>The defects, each with the simplest schedule that shows it.</summary>
+    public IReadOnlyList<ScenarioViolation> Violations { get; init; } = [];
+}
 
 /// <summary>Explores a design to the end.</summary>
 public static class DesignSearch
@@ -105,24 +110,21 @@ public static class DesignSearch
     /// <summary>Explores.</summary>
     /// <param name="make">Makes the design anew for each execution.</param>
     /// <param name="options">How far.</param>
-    public static DesignResult Run(Func<Design> make, ExploreOptions? options = null)
+    /// <param name="isEnough">As <see cref="Search.IsEnough"/>.</param>
+    public static DesignResult Run(Func<Design> make, ExploreOptions? options = null, Func<bool>? isEnough = null)
     {
         KernelChecks checks = new();
-        SortedDictionary<string, long> defects = new(StringComparer.Ordinal);
+        SortedDictionary<string, (long Count, Schedule Schedule)> defects = new(StringComparer.Ordinal);
         List<string[]> circles = [];
         Design design = null!;
-        KernelExplored program = new(numbers => new ExplorationRuntime { Checks = checks, Numbers = numbers }, (runtime, listener) =>
-        {
-            design = make();
-            runtime.Begin(listener);
-            design.Start(runtime);
-        });
+        KernelExplored program = Explored(() => design = make(), checks);
+        ScheduleRecorder recorder = new(program);
         // One model, one thread.
-        ExploreResult result = new Search((options ?? new ExploreOptions()) with { Jobs = 1 }, () => new SearchWorker(program, _ =>
+        ExploreResult result = new Search((options ?? new ExploreOptions()) with { Jobs = 1 }, () => new SearchWorker(program, execution =>
         {
             if (program.Unfinished != 0)
             {
-                Count(Deadlock);
+                Count(Deadlock, execution);
                 circles.AddRange(program.Stuck.Circles);
             }
             else
@@ -130,12 +132,64 @@ public static class DesignSearch
                 design.Look();
             }
             foreach (string wrong in design.Wrong)
-                Count(wrong);
+                Count(wrong, execution);
             return true;
-        })).Run();
+        })) { IsEnough = isEnough }.Run();
         Violation[] reports = checks.Violations.ToArray();
-        return new DesignResult(result, defects, reports, [.. reports.Select(report => PredictedCycle.Of(report.Locks, circles, result.Verdict)).OfType<PredictedCycle>()]);
+        SourceMap source = new();
+        return new DesignResult(
+            result, defects.ToDictionary(defect => defect.Key, defect => defect.Value.Count), reports,
+            [.. reports.Select(report => PredictedCycle.Of(report.Locks, circles, result.Verdict)).OfType<PredictedCycle>()])
+        {
+            Violations = [.. defects.Select(defect => ViolationOf(defect.Key, defect.Value.Count, Detailed(make, defect.Value.Schedule, source), source))],
+        };
 
-        void Count(string defect) => defects[defect] = defects.GetValueOrDefault(defect) + 1;
+        void Count(string defect, IExecution execution)
+        {
+            Schedule schedule = recorder.Of(execution);
+            defects[defect] = !defects.TryGetValue(defect, out (long Count, Schedule Schedule) known) ? (1, schedule)
+                : (known.Count + 1, schedule.IsSimplerThan(known.Schedule) ? schedule : known.Schedule);
+        }
+    }
+
+    /// <summary>Does the steps of a schedule again.</summary>
+    /// <param name="make">Makes the design.</param>
+    /// <param name="schedule">The schedule, as a defect has it.</param>
+    /// <param name="defects">What was wrong in it.</param>
+    /// <returns>Where the design does not follow the schedule any more; null if it did to its end.</returns>
+    public static string? Replay(Func<Design> make, Schedule schedule, out IReadOnlyList<string> defects)
+    {
+        Design design = null!;
+        List<string> found = [];
+        KernelExplored program = Explored(() => design = make(), new KernelChecks());
+        string? divergence = new ScheduleRecorder(program).Replay(schedule, _ =>
+        {
+            if (program.Unfinished != 0)
+                found.Add(Deadlock);
+            else
+                design.Look();
+        }, out Schedule _);
+        defects = [.. found, .. design.Wrong];
+        return divergence;
+    }
+
+    private static KernelExplored Explored(Func<Design> make, KernelChecks checks) =>
+        new(numbers => new ExplorationRuntime { Checks = checks, Numbers = numbers }, (runtime, listener) =>
+        {
+            Design design = make();
+            runtime.Begin(listener);
+            design.Start(runtime);
+        });
+
+    // What is reported once would not be reported again, so the checks are others.
+    private static Schedule Detailed(Func<Design> make, Schedule schedule, SourceMap source) =>
+        new ScheduleRecorder(Explored(make, new KernelChecks()), source).Replay(schedule, _ => { }, out Schedule done) is null ? done : schedule;
+
+    // What breaks a rule of the specification begins with its name.
+    private static ScenarioViolation ViolationOf(string defect, long count, Schedule schedule, SourceMap source)
+    {
+        string[] parts = defect.Split(": ", 2);
+        (string rule, string summary) = defect == Deadlock ? ("V01", defect) : parts.Length == 2 ? (parts[0], parts[1]) : ("design", defect);
+        return new ScenarioViolation(rule, summary, Finding: null, schedule, count) { Edges = LockEdges.Of(locks: null, schedule, source) };
     }
 }

@@ -50,17 +50,18 @@ internal static class ExploreCommand
                 result.AddError("--time: expected seconds, more than 0");
         });
         Option<int?> jobs = AtLeast(new Option<int?>("--jobs") { Description = "Threads; as many as there are processors if not given." }, 1);
-        Option<string?> save = new("--save") { Description = "Write the first violation's schedule to this file, for --replay." };
+        Option<int?> chosen = AtLeast(new Option<int?>("--violation") { Description = "Which violation --save, --html, --trace and --junit are about, counted from 1 as they are printed. Without, --html and --junit are about all, the others about the first." }, 1);
+        Option<string?> save = new("--save") { Description = "Write a violation's schedule to this file, for --replay." };
         Option<string?> replay = new("--replay") { Description = "Do the steps of a file that --save wrote, and nothing else." };
-        Option<string?> html = new("--html") { Description = "Write a page with a timeline and the locks of each violation." };
-        Option<string?> trace = new("--trace") { Description = "Write the first violation's schedule for Perfetto or chrome://tracing." };
+        Option<string?> html = new("--html") { Description = "Write a page that shows each violation: the cycle of locks, and who did what in which order." };
+        Option<string?> trace = new("--trace") { Description = "Write a violation's schedule for Perfetto or chrome://tracing." };
         Option<string?> junit = new("--junit") { Description = "Write the result as JUnit XML." };
         Option<bool> json = new("--json") { Description = "The result as JSON." };
         Command command = new(
             "explore",
             "Run several callers in every order of their lock acquisitions, with orders, guards, lifetimes, invariants and answers checked in each. Says 'exhausted' only when there is no other order.")
         {
-            path, profile, strategy, points, apart, preemptions, seed, executions, time, jobs, save, replay, html, trace, junit, json,
+            path, profile, strategy, points, apart, preemptions, seed, executions, time, jobs, chosen, save, replay, html, trace, junit, json,
         };
         // A bound is a search of its own: each way to stay below it, whatever else would tell orders apart.
         command.Validators.Add(result =>
@@ -72,8 +73,8 @@ internal static class ExploreCommand
         {
             if (!TryRead(parsed.GetValue(path)!, parsed.GetValue(profile), io, out Scenario? scenario))
                 return ExitCodes.BadInput;
-            if (scenario!.Design is { } design)
-                return DesignsCommand.Run([design], parsed.GetValue(json), io);
+            if (scenario!.Design is not null && parsed.GetValue(replay) is { } saved)
+                return ScheduleFile.ReplayDesign(scenario, saved, io);
             if (parsed.GetValue(replay) is { } file)
                 return scenario.Program is null ? ScheduleFile.Replay(scenario!, file, io) : Refuse("--replay is for scenarios of the driver; a program has no schedules in files", io);
             ExploreOptions options = new()
@@ -94,12 +95,12 @@ internal static class ExploreCommand
             if (areBoth)
                 return RunBoth(scenario, options, parsed.GetValue(json), io);
             return Run(scenario!, Path.GetFileNameWithoutExtension(parsed.GetValue(path)!), options, new Outputs(
-                parsed.GetValue(save), parsed.GetValue(html), parsed.GetValue(trace), parsed.GetValue(junit), parsed.GetValue(json)), io);
+                parsed.GetValue(chosen), parsed.GetValue(save), parsed.GetValue(html), parsed.GetValue(trace), parsed.GetValue(junit), parsed.GetValue(json)), io);
         });
         return command;
     }
 
-    private sealed record Outputs(string? Save, string? Html, string? Trace, string? Junit, bool IsJson);
+    private sealed record Outputs(int? Violation, string? Save, string? Html, string? Trace, string? Junit, bool IsJson);
 
     private static Option<T> AtLeast<T>(Option<T> option, long least)
     {
@@ -164,22 +165,36 @@ internal static class ExploreCommand
     private static int Run(Scenario scenario, string name, ExploreOptions options, Outputs outputs, CommandIo io)
     {
         long start = Stopwatch.GetTimestamp();
+        using Interruption interruption = new();
         ScenarioResult result;
         using (ExploreProgressLine progress = new(io))
-            result = new ScenarioSearch(scenario) { Progress = progress.Show }.Run(options);
+        {
+            result = scenario.Design is { } design
+                ? ResultOf(DesignSearch.Run(Catalogue.All.First(entry => entry.Name == design).Make, options, () => interruption.IsAsked))
+                : new ScenarioSearch(scenario) { Progress = progress.Show, IsEnough = () => interruption.IsAsked }.Run(options);
+        }
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        ScenarioViolation? first = result.Violations.Count > 0 ? result.Violations[0] : null;
+        if (outputs.Violation > result.Violations.Count)
+            return Refuse($"--violation {outputs.Violation}: {(result.Violations.Count == 0 ? "there is none" : $"there are {result.Violations.Count}")}", io);
+        ScenarioViolation? first = result.Violations.Count > 0 ? result.Violations[(outputs.Violation ?? 1) - 1] : null;
+        ScenarioResult chosen = outputs.Violation is null ? result : result with { Violations = [first!] };
         bool isWritten = (outputs.Save is null || first is null || TryWrite(outputs.Save, ScheduleFile.Text(scenario, first), io))
             && (outputs.Trace is null || first is null || TryWrite(outputs.Trace, TimelineTrace.Text(scenario, first), io))
-            && (outputs.Html is null || TryWrite(outputs.Html, TimelineHtml.Text(scenario, result), io))
-            && (outputs.Junit is null || TryWrite(outputs.Junit, JunitText.Text(name, scenario, result, seconds), io));
+            && (outputs.Html is null || TryWrite(outputs.Html, TimelineHtml.Text(scenario, chosen), io))
+            && (outputs.Junit is null || TryWrite(outputs.Junit, JunitText.Text(name, scenario, chosen, seconds), io));
         if (outputs.IsJson)
             io.Out.WriteLine(JsonSerializer.Serialize(result, JsonText.Options));
         else
             ExploreText.Write(scenario, result, io);
         io.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{seconds:F1} s, {(result.Result.Executions + result.Result.Blocked) / seconds:F0} executions a second"));
-        return !isWritten ? ExitCodes.BadInput : result.Unpredicted.Any() ? ExitCodes.Differences : ExitCodes.Ok;
+        if (interruption.IsAsked)
+            io.Error.WriteLine("interrupted: this is what was found until then");
+        return !isWritten ? ExitCodes.BadInput : result.Unpredicted.Any() ? ExitCodes.Differences : interruption.IsAsked ? ExitCodes.Interrupted : ExitCodes.Ok;
     }
+
+    // What a design shows is what it is kept for, so it is all predicted by the design.
+    private static ScenarioResult ResultOf(DesignResult design) =>
+        new(design.Result, Outcomes: design.Violations.Count, [.. design.Violations.Select(violation => violation with { Finding = "the design" })]) { AreAnswersCompared = true };
 
     private static bool TryWrite(string file, string text, CommandIo io)
     {

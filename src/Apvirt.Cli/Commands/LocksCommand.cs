@@ -16,13 +16,14 @@ internal static class LocksCommand
     {
         Argument<string[]> paths = new("TRACE|DIR") { Description = "Traces, or directories of *.jsonl files.", Arity = ArgumentArity.OneOrMore };
         Option<bool> json = new("--json") { Description = "Classes, orders and statistics as one JSON object." };
-        Option<bool> dot = new("--dot") { Description = "The graph of lock classes for Graphviz." };
-        Command command = new("locks", "Run traces with the lock validator and show the order of locks: observed, declared, never exercised.") { paths, json, dot };
-        command.SetAction(parsed => Run(parsed.GetValue(paths)!, parsed.GetValue(json), parsed.GetValue(dot), io));
+        Option<bool> dot = new("--dot") { Description = "The graph of lock classes for Graphviz, without the orders that follow from others." };
+        Option<bool> all = new("--all") { Description = "With --dot: every order, also those that follow from others, or are declared and did not occur." };
+        Command command = new("locks", "Run traces with the lock validator and show the order of locks: observed, declared, never exercised.") { paths, json, dot, all };
+        command.SetAction(parsed => Run(parsed.GetValue(paths)!, parsed.GetValue(json), parsed.GetValue(dot), parsed.GetValue(all), io));
         return command;
     }
 
-    private static int Run(string[] paths, bool json, bool dot, CommandIo io)
+    private static int Run(string[] paths, bool json, bool dot, bool all, CommandIo io)
     {
         if (!InputFile.TryFindTraces(paths, io, out List<string> files))
             return ExitCodes.BadInput;
@@ -39,7 +40,7 @@ internal static class LocksCommand
         LockStatistics statistics = checks.Locks.Statistics();
         LockReport[] reports = [.. checks.Violations.ToArray().Select(v => v.Locks).OfType<LockReport>()];
         if (dot)
-            io.Out.Write(LockGraphDot.Format(statistics, reports));
+            io.Out.Write(LockGraphDot.Format(statistics, reports, isReduced: !all));
         else if (json)
             io.Out.WriteLine(LockReportJson.Of(statistics).ToJsonString(new JsonSerializerOptions(JsonText.Options)));
         else

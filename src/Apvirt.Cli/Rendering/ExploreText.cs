@@ -1,6 +1,7 @@
 using System.Globalization;
 using Apvirt.Explore.Engine;
 using Apvirt.Explore.Scenarios;
+using Apvirt.Kernel.Validation;
 
 namespace Apvirt.Cli.Rendering;
 
@@ -10,6 +11,7 @@ internal static class ExploreText
     internal static void Write(Scenario scenario, ScenarioResult result, CommandIo io)
     {
         io.Out.WriteLine($"{scenario.About}, under {scenario.Profile.Name}");
+        SourceMap source = new();
         foreach (ScenarioViolation violation in result.Violations)
         {
             io.Out.WriteLine();
@@ -17,6 +19,7 @@ internal static class ExploreText
             if (violation.Cycle is { } cycle)
                 io.Out.WriteLine($"  {cycle}");
             Timeline(violation.Schedule, io);
+            Cycle(violation, source, io);
         }
         if (!result.AreAnswersCompared)
             io.Out.WriteLine("not all answers could be judged (V06): the operations' steps have too many orders to look at them all");
@@ -48,20 +51,48 @@ internal static class ExploreText
         _ => $"{step.Target} ({step.Action})",
     };
 
+    // As kernel developers know it, where the validator has a report; or else who waits for whom.
+    private static void Cycle(ScenarioViolation violation, SourceMap source, CommandIo io)
+    {
+        if (violation.Locks is { } locks)
+        {
+            foreach (string line in LockReportText.Format(locks, source.FunctionAt).TrimEnd().Split('\n'))
+                io.Out.WriteLine($"  {line}".TrimEnd());
+            return;
+        }
+        foreach (ScheduleStep wait in violation.Schedule.Waits)
+        {
+            string owners = wait.Owners.Count == 0 ? "" : $", held by {string.Join(" and by ", wait.Owners.Select(owner => $"{owner.Task} since {Place(owner.Held.Site, owner.Held.Function)}"))}";
+            io.Out.WriteLine($"  {wait.Task} waits for {wait.Target}{(wait.Site is null ? "" : $" at {Place(wait.Site, wait.Function)}")}{owners}");
+            foreach (HeldAt held in wait.Held)
+                io.Out.WriteLine($"    and holds {held.Lock} since {Place(held.Site, held.Function)}");
+        }
+    }
+
+    private static string Place(string site, string? function) => function is null ? site : $"{site} ({function})";
+
     // A lane for each caller, a line for each step: who does what is seen from top to bottom; last, who waits for ever.
     private static void Timeline(Schedule schedule, CommandIo io)
     {
         ScheduleStep[] all = [.. schedule.Steps, .. schedule.Waits];
         int[] widths = [.. schedule.Tasks.Select(lane => Math.Max(lane.Length, all.Where(step => step.Task == lane).Max(step => Step(step).Length)) + 2)];
-        Line(lane => lane);
-        foreach (ScheduleStep step in schedule.Steps)
-            Line(lane => lane == step.Task ? Step(step) : "");
+        int digits = schedule.Steps.Count.ToString(CultureInfo.InvariantCulture).Length;
+        Line("", lane => lane, null);
+        for (int i = 0; i < schedule.Steps.Count; i++)
+        {
+            ScheduleStep step = schedule.Steps[i];
+            Line((i + 1).ToString(CultureInfo.InvariantCulture), lane => lane == step.Task ? Step(step) : "", step);
+        }
         if (schedule.Waits.Count > 0)
-            Line(lane => schedule.Waits.FirstOrDefault(wait => wait.Task == lane) is { } wait ? Step(wait) : "");
+            Line("", lane => schedule.Waits.FirstOrDefault(wait => wait.Task == lane) is { } wait ? Step(wait) : "", null);
 
-        void Line(Func<string, string> cell) =>
-            io.Out.WriteLine("  " + string.Concat(schedule.Tasks.Select((lane, i) => cell(lane).PadRight(widths[i]))).TrimEnd());
+        void Line(string number, Func<string, string> cell, ScheduleStep? step) => io.Out.WriteLine(
+            $"  {number.PadLeft(digits)}  {string.Concat(schedule.Tasks.Select((lane, i) => cell(lane).PadRight(widths[i])))}{(step?.Site is null ? "" : Where(step))}".TrimEnd());
     }
+
+    // Where a step is done, and under which locks.
+    private static string Where(ScheduleStep step) =>
+        $"{Place(step.Site!, step.Function)}{(step.Held.Count == 0 ? "" : $", holding {string.Join(", ", step.Held.Select(held => held.Lock))}")}";
 }
 
 /// <summary>How far an exploration has come, on a terminal, once it takes over a second.</summary>

@@ -2,31 +2,36 @@ using System.Globalization;
 using System.Net;
 using System.Text;
 using Apvirt.Explore.Scenarios;
+using Apvirt.Kernel.Validation;
 
 namespace Apvirt.Cli.Rendering;
 
 /// <summary>
-/// A page of what exploring found, with nothing outside itself: for each violation a timeline with one lane for each
-/// caller, and the graph of which lock was taken under which.
+/// A page of what exploring found, with nothing outside itself, for light and dark screens: for each violation the cycle of locks
+/// as a cycle, a timeline with one lane for each caller, and the report in the form that kernel developers know.
 /// </summary>
 internal static class TimelineHtml
 {
-    private const int RowHeight = 22;
-    private const int LaneWidth = 230;
-    private const int Left = 40;
-    private const int BarWidth = 7;
-    private const int GraphSize = 420;
+    private const int RowHeight = 24;
+    private const int LaneWidthMin = 150;
+    private const int Letter = 8;
+    private const int WhereWidth = 430;
+    private const int Left = 44;
+    private const int BarWidth = 6;
 
     private const string Style = """
-        body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #1a1f28; background: #fff }
-        h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2.5rem } code, svg text { font: 12px ui-monospace, monospace }
-        .verdict { padding: .6rem 1rem; border-radius: 6px; background: #eef1f5 } .bad { background: #fde8e6 } .known { background: #fff4d6 }
-        svg { display: block; margin: 1rem 0; max-width: 100% } .lane { font-weight: bold } .number { fill: #8a93a0 } .row { fill: #f6f7f9 }
-        li { margin: .2rem 0 }
-        @media (prefers-color-scheme: dark) {
-          body { color: #dde3ea; background: #14181e } .verdict { background: #232a33 } .bad { background: #4a2320 } .known { background: #453a17 }
-          svg text { fill: #dde3ea } .row { fill: #1b2028 }
-        }
+        :root { color-scheme: light dark; --text: #1c2330; --soft: #667085; --page: #f4f5f8; --card: #fff; --line: #dfe3ea; --row: #f7f8fb; --bad: #c6362b; --known: #9a6b00; --good: #1f7a4d }
+        @media (prefers-color-scheme: dark) { :root { --text: #e2e7ef; --soft: #94a0b3; --page: #10141b; --card: #181e27; --line: #2c3542; --row: #1d242e; --bad: #ff7a6e; --known: #e8b84a; --good: #5ccf95 } }
+        * { box-sizing: border-box } body { font: 15px/1.55 system-ui, sans-serif; margin: 0; color: var(--text); background: var(--page) }
+        main { max-width: 76rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem } h1 { font-size: 1.6rem; margin: 0 0 .25rem; letter-spacing: -.01em }
+        h2 { font-size: 1.1rem; margin: 0; overflow-wrap: anywhere } h3 { font-size: .8rem; text-transform: uppercase; letter-spacing: .06em; color: var(--soft); margin: 1.75rem 0 .5rem }
+        p { margin: .25rem 0 } .soft { color: var(--soft) } code, pre, svg text { font: 12.5px/1.5 ui-monospace, Menlo, Consolas, monospace }
+        .verdict { font-weight: 600 } .bad { color: var(--bad) } .known { color: var(--known) } .good { color: var(--good) }
+        section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1.4rem 1.5rem; margin-top: 1.5rem } section.bad { border-left: 4px solid var(--bad); color: inherit } section.known { border-left: 4px solid var(--known); color: inherit }
+        ul { margin: .5rem 0; padding-left: 1.2rem } li { margin: .15rem 0; overflow-wrap: anywhere } .scroll { overflow-x: auto } svg { display: block } svg text { fill: var(--text) }
+        .lane { font-weight: 700 } .number, .where { fill: var(--soft) } .row { fill: var(--row) } .rule { stroke: var(--line) } .wait { fill: var(--bad); font-weight: 700 }
+        .node { fill: var(--card); stroke: var(--bad); stroke-width: 1.5 } .arc { fill: none; stroke: var(--bad); stroke-width: 2 } .tip { fill: var(--bad) } .who { font-weight: 700 } summary { cursor: pointer; color: var(--soft) }
+        pre { overflow-x: auto; padding: 1rem; background: var(--row); border-radius: 8px }
         """;
 
     internal static string Text(Scenario scenario, ScenarioResult result)
@@ -36,92 +41,78 @@ internal static class TimelineHtml
         page.Append(CultureInfo.InvariantCulture, $"""
             <!doctype html>
             <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{Safe(scenario.About)}</title>
-            <style>{Style}</style></head><body>
+            <style>{Style}</style></head><body><main>
             <h1>{Safe(scenario.About)}</h1>
-            <p class="verdict {kind}">{Safe(ExploreText.Verdict(result))}, under {Safe(scenario.Profile.Name)}</p>
+            <p class="verdict {kind}">{Safe(ExploreText.Verdict(result))}</p><p class="soft">under {Safe(scenario.Profile.Name)}</p>
             <ul>{string.Concat(scenario.Tasks.Select(task => $"<li><b>{Safe(task.Name)}</b>: {string.Join(", then ", task.Operations.Select(o => $"<code>{Safe(o)}</code>"))}</li>"))}</ul>
 
             """);
+        SourceMap source = new();
         foreach (ScenarioViolation violation in result.Violations)
-        {
-            page.Append(CultureInfo.InvariantCulture, $"<h2>{Safe(ExploreText.Title(violation))}</h2>\n<p>In {violation.Count} executions; this is the one with the fewest switches.");
-            page.Append(violation.Cycle is { } cycle ? $" {Safe(cycle.ToString())}." : "").Append("</p>\n");
-            ScheduleStep[] steps = [.. violation.Schedule.Steps, .. violation.Schedule.Waits];
-            string[] locks = [.. steps.SelectMany(step => step.Holds).Select(Class).Distinct(StringComparer.Ordinal)];
-            Timeline(page, steps, locks);
-            Graph(page, violation.Schedule, locks, violation.Cycle?.Classes ?? []);
-        }
-        return page.Append("</body></html>\n").ToString();
+            Section(page, violation, source);
+        return page.Append("</main></body></html>\n").ToString();
     }
 
-    private static string Safe(string text) => WebUtility.HtmlEncode(text);
+    private static void Section(StringBuilder page, ScenarioViolation violation, SourceMap source)
+    {
+        page.Append(CultureInfo.InvariantCulture, $"<section class=\"{(violation.Finding is null ? "bad" : "known")}\"><h2>{Safe(ExploreText.Title(violation))}</h2>\n<p class=\"soft\">In {violation.Count} {(violation.Count == 1 ? "execution" : "executions")}; this is the one with the fewest switches.");
+        page.Append(violation.Cycle is { } cycle ? $" {Safe(cycle.ToString())}." : "").Append("</p>\n");
+        if (violation.Edges.Count > 0)
+        {
+            page.Append("<h3>Who holds what and wants what</h3>\n");
+            CycleSvg.Append(page, violation.Edges);
+            page.Append(CultureInfo.InvariantCulture, $"<ul>{string.Concat(violation.Edges.Select(edge => $"<li>{Safe(edge.ToString())}</li>"))}</ul>\n");
+        }
+        page.Append("<h3>What happened, step by step</h3>\n<div class=\"scroll\">");
+        Timeline(page, violation.Schedule);
+        page.Append("</div>\n");
+        if (violation.Locks is { } locks)
+            page.Append(CultureInfo.InvariantCulture, $"<h3>For a mail</h3>\n<details><summary>The validator's report</summary><pre>{Safe(LockReportText.Format(locks, source.FunctionAt))}</pre></details>\n");
+        page.Append("</section>\n");
+    }
+
+    internal static string Safe(string text) => WebUtility.HtmlEncode(text);
 
     // A lock as a step has it says how it is held.
     private static string Class(string held) => held.Split('(')[0];
 
     private static string Colour(string[] locks, string held) =>
-        $"hsl({Math.Max(0, Array.IndexOf(locks, Class(held))) * 360 / Math.Max(1, locks.Length)} 65% 50%)";
+        $"hsl({Math.Max(0, Array.IndexOf(locks, Class(held))) * 360 / Math.Max(1, locks.Length)} 60% 52%)";
 
-    private static void Timeline(StringBuilder page, IReadOnlyList<ScheduleStep> steps, string[] locks)
+    private static void Timeline(StringBuilder page, Schedule schedule)
     {
-        string[] lanes = [.. steps.Select(step => step.Task).Distinct(StringComparer.Ordinal)];
-        int height = (steps.Count + 2) * RowHeight;
-        int width = Left + (lanes.Length * LaneWidth);
+        ScheduleStep[] steps = [.. schedule.Steps, .. schedule.Waits];
+        string[] locks = [.. steps.SelectMany(step => step.Holds).Select(Class).Distinct(StringComparer.Ordinal)];
+        string[] lanes = [.. schedule.Tasks];
+        int laneWidth = steps.Select(step => ExploreText.Step(step).Length * Letter + (step.Holds.Count * (BarWidth + 2)) + 32).Append(LaneWidthMin).Max();
+        int height = (steps.Length + 2) * RowHeight;
+        int where = Left + (lanes.Length * laneWidth);
+        int width = where + WhereWidth;
         page.Append(CultureInfo.InvariantCulture, $"<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\" aria-label=\"timeline\">\n");
         for (int lane = 0; lane < lanes.Length; lane++)
-            page.Append(CultureInfo.InvariantCulture, $"<text class=\"lane\" x=\"{Left + (lane * LaneWidth)}\" y=\"16\">{Safe(lanes[lane])}</text>\n");
-        for (int i = 0; i < steps.Count; i++)
+            page.Append(CultureInfo.InvariantCulture, $"<text class=\"lane\" x=\"{Left + (lane * laneWidth)}\" y=\"16\">{Safe(lanes[lane])}</text><line class=\"rule\" x1=\"{Left + (lane * laneWidth) - 6}\" x2=\"{Left + (lane * laneWidth) - 6}\" y1=\"{RowHeight}\" y2=\"{height}\"/>\n");
+        for (int i = 0; i < steps.Length; i++)
         {
             int y = (i + 1) * RowHeight;
             int lane = Array.IndexOf(lanes, steps[i].Task);
             if (i % 2 == 1)
                 page.Append(CultureInfo.InvariantCulture, $"<rect class=\"row\" x=\"0\" y=\"{y}\" width=\"{width}\" height=\"{RowHeight}\"/>\n");
-            page.Append(CultureInfo.InvariantCulture, $"<text class=\"number\" x=\"4\" y=\"{y + 15}\">{i + 1}</text>");
+            bool waits = i >= schedule.Steps.Count;
+            page.Append(CultureInfo.InvariantCulture, $"<text class=\"number\" x=\"6\" y=\"{y + 16}\">{(waits ? "" : i + 1)}</text>");
             for (int other = 0; other < lanes.Length; other++)
             {
                 IReadOnlyList<string> holds = steps.Take(i + 1).LastOrDefault(step => step.Task == lanes[other])?.Holds ?? [];
                 for (int held = 0; held < holds.Count; held++)
-                    page.Append(CultureInfo.InvariantCulture, $"<rect x=\"{Left + (other * LaneWidth) + (held * (BarWidth + 1))}\" y=\"{y}\" width=\"{BarWidth}\" height=\"{RowHeight}\" fill=\"{Colour(locks, holds[held])}\"><title>{Safe(holds[held])}</title></rect>");
+                    page.Append(CultureInfo.InvariantCulture, $"<rect x=\"{Left + (other * laneWidth) + (held * (BarWidth + 2))}\" y=\"{y}\" width=\"{BarWidth}\" height=\"{RowHeight}\" fill=\"{Colour(locks, holds[held])}\"><title>{Safe(holds[held])}</title></rect>");
             }
             string text = steps[i].Target.Length == 0 ? "goes on" : ExploreText.Step(steps[i]);
-            page.Append(CultureInfo.InvariantCulture, $"<text x=\"{Left + (lane * LaneWidth) + (Math.Max(1, steps[i].Holds.Count) * (BarWidth + 1)) + 4}\" y=\"{y + 15}\">{Safe(text)}</text>\n");
+            page.Append(CultureInfo.InvariantCulture, $"<text{(waits ? " class=\"wait\"" : "")} x=\"{Left + (lane * laneWidth) + (Math.Max(1, steps[i].Holds.Count) * (BarWidth + 2)) + 4}\" y=\"{y + 16}\">{Safe(text)}{Title(steps[i])}</text>");
+            if (steps[i].Site is { } site)
+                page.Append(CultureInfo.InvariantCulture, $"<text class=\"where\" x=\"{where + 4}\" y=\"{y + 16}\">{Safe($"{site} {steps[i].Function}")}</text>");
+            page.Append('\n');
         }
-        page.Append("</svg>\n");
+        page.Append("</svg>");
     }
 
-    private static void Graph(StringBuilder page, Schedule schedule, string[] locks, IReadOnlyList<string> cycle)
-    {
-        // Who waits for a lock that is held is about to take it under the one it holds.
-        (string From, string To)[] waits =
-        [
-            .. schedule.Waits.Where(wait => wait.Holds.Count > 0 && locks.Contains(wait.Target)).Select(wait => (Class(wait.Holds[^1]), wait.Target)).Distinct(),
-        ];
-        (string From, string To)[] edges =
-        [
-            .. schedule.Steps.SelectMany(step => step.Holds.Skip(1).Select((held, i) => (From: Class(step.Holds[i]), To: Class(held)))).Where(edge => edge.From != edge.To).Union(waits),
-        ];
-        if (edges.Length == 0)
-            return;
-        page.Append(CultureInfo.InvariantCulture, $"<svg viewBox=\"0 0 {GraphSize * 2} {GraphSize}\" width=\"{GraphSize * 2}\" role=\"img\" aria-label=\"locks taken under other locks\">\n<defs><marker id=\"to\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\"><path d=\"M0 0 8 4 0 8z\" fill=\"#8a93a0\"/></marker></defs>\n");
-        foreach ((string from, string to) in edges)
-        {
-            (double x1, double y1) = Place(locks, from);
-            (double x2, double y2) = Place(locks, to);
-            double length = Math.Max(1, Math.Sqrt(((x2 - x1) * (x2 - x1)) + ((y2 - y1) * (y2 - y1))));
-            bool isInCycle = waits.Contains((from, to)) || (cycle.Contains(from) && cycle.Contains(to));
-            page.Append(CultureInfo.InvariantCulture, $"<line x1=\"{x1:F0}\" y1=\"{y1:F0}\" x2=\"{x2 - ((x2 - x1) / length * 12):F0}\" y2=\"{y2 - ((y2 - y1) / length * 12):F0}\" stroke=\"{(isInCycle ? "#d43a2f" : "#8a93a0")}\" stroke-width=\"1.5\" marker-end=\"url(#to)\"/>\n");
-        }
-        foreach (string name in locks)
-        {
-            (double x, double y) = Place(locks, name);
-            page.Append(CultureInfo.InvariantCulture, $"<circle cx=\"{x:F0}\" cy=\"{y:F0}\" r=\"7\" fill=\"{Colour(locks, name)}\"/><text x=\"{x + 12:F0}\" y=\"{y + 4:F0}\">{Safe(name)}</text>\n");
-        }
-        page.Append("</svg>\n");
-    }
-
-    private static (double X, double Y) Place(string[] locks, string name)
-    {
-        double angle = 2 * Math.PI * Array.IndexOf(locks, name) / locks.Length;
-        return (GraphSize - 60 + (Math.Sin(angle) * GraphSize * 0.75), (GraphSize / 2) - (Math.Cos(angle) * GraphSize * 0.42));
-    }
+    private static string Title(ScheduleStep step) => step.Held.Count == 0 ? "" : $"<title>{Safe("holding " + string.Join(", ", step.Held))}</title>";
 }

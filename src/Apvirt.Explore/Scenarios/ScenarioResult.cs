@@ -14,6 +14,9 @@ public sealed record ScenarioViolation(string Rule, string Summary, string? Find
     /// <summary>For an order of locks that can deadlock: what became of it.</summary>
     public PredictedCycle? Cycle { get; init; }
 
+    /// <summary>The cycle in which tasks wait for each other, or could: each holds what the one before wants. Empty if there is none.</summary>
+    public IReadOnlyList<LockEdge> Edges { get; init; } = [];
+
     /// <summary>What is known of the locks, where it is about an order of them.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public LockReport? Locks { get; init; }

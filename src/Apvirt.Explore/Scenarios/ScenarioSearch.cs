@@ -30,6 +30,9 @@ public sealed class ScenarioSearch(Scenario scenario)
     /// <summary>Called now and then while it runs.</summary>
     public Action<ExploreProgress>? Progress { get; set; }
 
+    /// <summary>Whether to end before everything was seen, asked after each execution from any thread; null for never.</summary>
+    public Func<bool>? IsEnough { get; init; }
+
     /// <summary>
     /// Explores. Where it turns out that points are missing (<see cref="PointNeeds"/>), it explores again, until none is; a search
     /// that learns of some is soon given up for the next. What any of the searches found stays found.
@@ -56,7 +59,7 @@ public sealed class ScenarioSearch(Scenario scenario)
             points.UnionWith(needed);
             if (!options.AddsPoints && points.Count > 0)
                 return found with { Points = [.. points], Result = found.Result with { Verdict = Verdict.BoundReached } };
-            if (points.Count == before || (result.Result.Verdict == Verdict.BoundReached && lesson?.IsOver != true))
+            if (points.Count == before || (result.Result.Verdict == Verdict.BoundReached && (lesson?.IsOver != true || IsEnough?.Invoke() == true)))
                 return found with { Points = [.. points] };
         }
     }
@@ -82,7 +85,7 @@ public sealed class ScenarioSearch(Scenario scenario)
                 lesson?.Saw(worker, learnt);
                 return worker.Look(execution);
             });
-        }) { Progress = Progress, IsEnough = lesson is null ? null : () => lesson.IsOver };
+        }) { Progress = Progress, IsEnough = () => lesson?.IsOver == true || IsEnough?.Invoke() == true };
         ExploreResult result = search.Run();
         foreach (ScenarioWorker worker in workers)
             worker.Dispose();
@@ -108,7 +111,10 @@ public sealed class ScenarioSearch(Scenario scenario)
                 .OrderBy(violation => violation.Finding is not null).ThenBy(violation => violation.Rule, StringComparer.Ordinal).ThenBy(violation => violation.Summary, StringComparer.Ordinal),
         ];
         for (int i = 0; i < sorted.Length; i++)
-            sorted[i] = sorted[i] with { Schedule = Detailed(i < SimplifyMax ? Simplified(sorted[i]) : sorted[i].Schedule) };
+        {
+            Schedule detailed = Detailed(i < SimplifyMax ? Simplified(sorted[i]) : sorted[i].Schedule);
+            sorted[i] = sorted[i] with { Schedule = detailed, Edges = LockEdges.Of(sorted[i].Locks, detailed, _source) };
+        }
         if (result.Verdict == Verdict.Exhausted && Array.Exists(sorted, violation => violation.Finding is null))
             result = result with { Verdict = Verdict.Violation };
         return new ScenarioResult(result, outcomes.Count, sorted) { OutcomeTexts = outcomes, AreAnswersCompared = _orders.HasJudgedAll, Alike = exchange is null ? [] : [.. scenario.Alike().Select(group => group.Select(caller => scenario.Tasks[caller].Name).ToArray())] };

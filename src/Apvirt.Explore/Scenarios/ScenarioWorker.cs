@@ -34,7 +34,7 @@ internal sealed class ScenarioWorker : IDisposable
     private readonly int[] _at;
     private readonly IReadOnlyList<string>? _points;
     private readonly TaskThreads? _threads;
-    private readonly SourceMap? _source;
+    private readonly ScheduleRecorder _recorder;
     private VirtualHost _host = null!;
     private KernelTask _boot = null!;
 
@@ -49,7 +49,6 @@ internal sealed class ScenarioWorker : IDisposable
     internal ScenarioWorker(
         Scenario scenario, StepOrders? orders, IReadOnlyList<string>? points = null, ObjectNumbers? numbers = null, TaskNumbers? tasks = null, bool onlySteps = false, SourceMap? source = null)
     {
-        _source = source;
         _points = points;
         _threads = points is null ? null : new TaskThreads(KernelExplored.TasksMax);
         FrozenSet<string>? pointsAt = points is null || points.SequenceEqual(Schedule.Everywhere) ? null : points.ToFrozenSet(StringComparer.Ordinal);
@@ -75,6 +74,7 @@ internal sealed class ScenarioWorker : IDisposable
             Answers = () => string.Join('\n', _answers.SelectMany(answers => answers)),
             HasPictures = _operations.Any(operations => Array.Exists(operations, operation => operation.IsPicture)),
         };
+        _recorder = new ScheduleRecorder(Program, source) { Points = points, OperationOf = task => task < _at.Length ? _at[task] : -1 };
     }
 
     internal KernelExplored Program { get; }
@@ -135,7 +135,7 @@ internal sealed class ScenarioWorker : IDisposable
     /// <summary>Looks at a complete execution.</summary>
     internal bool Look(IExecution execution)
     {
-        Look(() => ScheduleOf(execution));
+        Look(() => _recorder.Of(execution));
         return true;
     }
 
@@ -144,44 +144,8 @@ internal sealed class ScenarioWorker : IDisposable
     /// <param name="done">The steps with what came of each.</param>
     /// <param name="switches">Where another task goes on than would by itself.</param>
     /// <returns>Where the scenario does not follow the schedule; null if it did to its end.</returns>
-    internal string? Replay(Schedule schedule, out Schedule done, out IReadOnlyList<ScheduleSwitch> switches)
-    {
-        List<ScheduleStep> steps = [];
-        List<ScheduleSwitch> found = [];
-        switches = found;
-        Schedule all = schedule;
-        string? divergence = null;
-        SteppedTask? last = null;
-        Turns turns = new();
-        Program.Restart();
-        Program.Drive(() =>
-        {
-            if (last is not null)
-                steps[^1] = steps[^1] with { Holds = HeldBy(last) };
-            if (steps.Count == schedule.Steps.Count)
-            {
-                all = new Schedule(steps) { Points = _points, Waits = Waits() };
-                Look(() => all);
-                return -1;
-            }
-            ulong enabled = Program.Enabled;
-            SteppedTask[] able = [.. Program.Runtime.Tasks.Where(task => (enabled >> task.Index & 1) != 0)];
-            ScheduleStep wanted = schedule.Steps[steps.Count];
-            last = Array.Find(able, task => Describe(task.Index, Program.Next(task.Index)).IsSameAs(wanted));
-            if (last is null)
-            {
-                divergence = $"step {steps.Count + 1} should be \"{wanted}\"; what can be done is {(able.Length == 0 ? "nothing" : string.Join(", ", able.Select(task => $"\"{Describe(task.Index, Program.Next(task.Index))}\"")))}";
-                return -1;
-            }
-            if (last.Index != turns.Default(enabled))
-                found.Add(turns.SwitchTo(last.Index));
-            turns.Add(last.Index);
-            steps.Add(WithPlace(Describe(last.Index, Program.Next(last.Index)) with { Operation = OperationOf(last) }, last, Program.Next(last.Index)));
-            return last.Index;
-        });
-        done = all;
-        return divergence;
-    }
+    internal string? Replay(Schedule schedule, out Schedule done, out IReadOnlyList<ScheduleSwitch> switches) =>
+        _recorder.Replay(schedule, all => Look(() => all), out done, out switches);
 
     /// <summary>Lets tasks go on by themselves but for some switches, and looks at what comes of it.</summary>
     /// <param name="switches">The switches; those that cannot be done are left out.</param>
@@ -210,47 +174,11 @@ internal sealed class ScenarioWorker : IDisposable
                 if (wanted.Contains(turns.SwitchTo(other)))
                     task = other;
             }
-            steps.Add(Describe(task, Program.Next(task)));
+            steps.Add(_recorder.Describe(task, Program.Next(task)));
             turns.Add(task);
             return task;
         });
         return _violations;
-    }
-
-    private int OperationOf(SteppedTask task) => task.Index < _at.Length ? _at[task.Index] : -1;
-
-    // A lock that is acquired is held too; one that is tried may not be.
-    private ScheduleStep WithPlace(ScheduleStep described, SteppedTask task, Step step)
-    {
-        if (Program.ClassOf(step.Object) is not { } target)
-            return described with { Held = HeldAtBy(task) };
-        LockSite site = task.Task.AsksAt;
-        HeldAt[] acquired = step.Kind switch
-        {
-            StepKind.Lock => [new HeldAt(target.Name, site.ToString())],
-            StepKind.LockShared or StepKind.LockRecursive => [new HeldAt(target.Name + LockMode.Read.Suffix(), site.ToString())],
-            _ => [],
-        };
-        return described with { Site = site.File is null ? null : site.ToString(), Function = _source?.FunctionAt(site), Held = [.. HeldAtBy(task), .. acquired] };
-    }
-
-    private static IEnumerable<HeldAt> HeldAtBy(KernelTask task) => Enumerable.Range(0, task.Held.Length).Select(i => new HeldAt(task.Held[i].ToString(), task.TakenAt(i).ToString()));
-
-    private static HeldAt[] HeldAtBy(SteppedTask task) => [.. HeldAtBy(task.Task)];
-
-    private static string[] HeldBy(SteppedTask task) => [.. task.Task.Held.ToArray().Select(held => held.ToString())];
-
-    private ScheduleStep[] Waits() => Program.Enabled != 0
-        ? []
-        : [.. Program.Runtime.Tasks.Where(task => !task.HasEnded).Select(WaitOf)];
-
-    private ScheduleStep WaitOf(SteppedTask task)
-    {
-        LockSite site = task.Target is KernelLock or null || task.Task.WaitsFor is KernelLock ? task.Task.AsksAt : default;
-        return new ScheduleStep(task.Task.Name, "waits for", new StuckTask(task.Task, task.Target).WaitsFor)
-        {
-            Operation = OperationOf(task), Holds = HeldBy(task), Held = HeldAtBy(task), Site = site.File is null ? null : site.ToString(), Function = _source?.FunctionAt(site),
-        };
     }
 
     private void Begin(ExplorationRuntime runtime, IStepListener listener)
@@ -356,33 +284,6 @@ internal sealed class ScenarioWorker : IDisposable
             _violations[key] = new ScenarioViolation(rule, summary, finding, schedule, 1) { Locks = locks };
         else
             _violations[key] = known with { Count = known.Count + 1, Schedule = schedule.IsSimplerThan(known.Schedule) ? schedule : known.Schedule };
-    }
-
-    private Schedule ScheduleOf(IExecution execution) =>
-        new([.. Enumerable.Range(0, execution.Depth).Select(depth => Describe(execution.TaskAt(depth), execution.StepAt(depth)))]) { Points = _points };
-
-    private ScheduleStep Describe(int task, Step step)
-    {
-        string name = Program.Runtime.TaskOf(task).Task.Name;
-        if (step.Kind == StepKind.Local)
-        {
-            string[] does = Program.NameOf(step).Split(' ', 2);
-            return new ScheduleStep(name, does[0], does.Length > 1 ? does[1] : "");
-        }
-        LockClass? target = Program.ClassOf(step.Object);
-        bool isFile = target?.Kind == LockKind.ActiveReference;
-        if (target is null && step.Kind is StepKind.Wait or StepKind.WaitFor)
-            return new ScheduleStep(name, "waits for", Program.NameOf(step));
-        string action = target is null ? "goes on" : step.Kind switch
-        {
-            StepKind.Ask => "asks for",
-            StepKind.LockShared or StepKind.LockRecursive => "acquires shared",
-            StepKind.TryShared => isFile ? "enters" : "tries shared",
-            StepKind.Try => isFile ? "deletes" : "tries",
-            StepKind.Unlock => "releases",
-            _ => "acquires",
-        };
-        return new ScheduleStep(name, action, target?.Name ?? "");
     }
 
     internal string Outcome() => OutcomeText.Of(_host, _answers.SelectMany(answers => answers));

@@ -2,13 +2,29 @@ using System.Text.Json.Serialization;
 
 namespace Apvirt.Explore.Scenarios;
 
-/// <summary>A lock that a task holds.</summary>
+/// <summary>A lock that a task holds or wants.</summary>
 /// <param name="Lock">Class of the lock, and how it is held.</param>
-/// <param name="Site">Where it was taken, as file:line.</param>
-public sealed record HeldAt(string Lock, string Site)
+/// <param name="Site">Where it is asked for, as file:line.</param>
+/// <param name="Function">In which function, by its Linux name if it has one; null if not known.</param>
+public sealed record HeldAt(string Lock, string Site, string? Function)
 {
     /// <inheritdoc/>
-    public override string ToString() => $"{Lock} at {Site}";
+    public override string ToString() => $"{Lock} at {Site}{(Function is null ? "" : $" ({Function})")}";
+}
+
+/// <summary>Who holds a lock that another waits for.</summary>
+/// <param name="Task">Who.</param>
+/// <param name="Held">The lock, and where it was taken.</param>
+public sealed record LockOwner(string Task, HeldAt Held);
+
+/// <summary>An edge of a cycle of locks: a task holds one and wants another.</summary>
+/// <param name="Task">Who; null if the order is only declared.</param>
+/// <param name="Holds">What it holds.</param>
+/// <param name="Wants">What it wants.</param>
+public sealed record LockEdge(string? Task, HeldAt Holds, HeldAt Wants)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"{Task ?? "(declared)"} holds {Holds} and wants {Wants}";
 }
 
 /// <summary>One step of a schedule.</summary>
@@ -25,6 +41,9 @@ public sealed record ScheduleStep(string Task, string Action, string Target)
 
     /// <summary>Locks that the task holds when it has just done what the step begins with, outermost first: at an acquisition the one acquired too.</summary>
     public IReadOnlyList<HeldAt> Held { get; init; } = [];
+
+    /// <summary>Who holds the lock, where it waits for one for ever.</summary>
+    public IReadOnlyList<LockOwner> Owners { get; init; } = [];
 
     /// <summary>Where in the source it does that, as file:line; null where no lock and no wait is asked for.</summary>
     public string? Site { get; init; }

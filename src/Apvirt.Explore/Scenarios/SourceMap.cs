@@ -10,7 +10,7 @@ namespace Apvirt.Explore.Scenarios;
 /// Which method a place in the source belongs to, by the symbols that lie beside the assemblies; read when somebody first asks.
 /// Without symbols nothing is known.
 /// </summary>
-internal sealed class SourceMap
+public sealed class SourceMap
 {
     // The code that the compiler makes of an asynchronous method or a lambda is named after it in angle brackets.
     private const char Generated = '<';
@@ -22,7 +22,7 @@ internal sealed class SourceMap
     /// <summary>The function that a place belongs to: its Linux name, or else ours.</summary>
     /// <param name="site">The place.</param>
     /// <returns>Null if it is not known.</returns>
-    internal string? FunctionAt(LockSite site)
+    public string? FunctionAt(LockSite site)
     {
         if (site.File is null || !_files.Value.TryGetValue(site.File, out List<Stretch>? stretches))
             return null;

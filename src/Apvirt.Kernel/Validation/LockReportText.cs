@@ -16,7 +16,8 @@ public static class LockReportText
 
     /// <summary>Formats a report.</summary>
     /// <param name="report">The report.</param>
-    public static string Format(LockReport report)
+    /// <param name="function">The function that a place in the source belongs to; null if it is not known, or nobody asks.</param>
+    public static string Format(LockReport report, Func<LockSite, string?>? function = null)
     {
         StringBuilder text = new();
         LockTrace trace = report.Trace;
@@ -25,21 +26,21 @@ public static class LockReportText
         Line(text, $"apvirt {typeof(LockReportText).Assembly.GetName().Version}");
         Line(text, Rule.Replace('=', '-'));
         Line(text, $"{trace.Task} is trying to acquire lock:");
-        Line(text, $"  ({trace.Taken.Class}){{{Kind(trace.Taken.Mode)}}}, at: {trace.Taken.Site}");
+        Line(text, $"  ({trace.Taken.Class}){{{Kind(trace.Taken.Mode)}}}, at: {At(trace.Taken)}");
         TracedLock[] conflicting = [.. Conflicting(report)];
         if (conflicting.Length > 0)
         {
             Line(text, "");
             Line(text, "but task is already holding lock:");
             foreach (TracedLock held in conflicting)
-                Line(text, $"  ({held.Class}){{{Kind(held.Mode)}}}, at: {held.Site}");
+                Line(text, $"  ({held.Class}){{{Kind(held.Mode)}}}, at: {At(held)}");
         }
         if (report.Lanes.Count > 0)
-            FormatCycle(text, report);
+            FormatCycle(text, report, At);
         Line(text, "");
         Line(text, string.Create(CultureInfo.InvariantCulture, $"{trace.Held.Count} lock{(trace.Held.Count == 1 ? "" : "s")} held by {trace.Task}, earliest first:"));
         for (int i = 0; i < trace.Held.Count; i++)
-            Line(text, string.Create(CultureInfo.InvariantCulture, $" #{i}: ({trace.Held[i].Class}){{{Kind(trace.Held[i].Mode)}}}, at: {trace.Held[i].Site}"));
+            Line(text, string.Create(CultureInfo.InvariantCulture, $" #{i}: ({trace.Held[i].Class}){{{Kind(trace.Held[i].Mode)}}}, at: {At(trace.Held[i])}"));
         if (report.Stack.Count == 0)
             return text.ToString();
         Line(text, "");
@@ -47,6 +48,8 @@ public static class LockReportText
         foreach (string call in report.Stack)
             Line(text, $"  {call}");
         return text.ToString();
+
+        string At(TracedLock traced) => function?.Invoke(traced.Site) is { } name ? $"{name} ({traced.Site})" : traced.Site.ToString();
     }
 
     private static IEnumerable<TracedLock> Conflicting(LockReport report)
@@ -56,14 +59,14 @@ public static class LockReportText
         return report.Trace.Held.Where(held => string.Equals(held.Class, report.Trace.Taken.Class, StringComparison.Ordinal));
     }
 
-    private static void FormatCycle(StringBuilder text, LockReport report)
+    private static void FormatCycle(StringBuilder text, LockReport report, Func<TracedLock, string> at)
     {
         Line(text, "");
         Line(text, "which lock already depends on the new lock.");
         Line(text, "");
         Line(text, "the existing dependency chain (in reverse order) is:");
         for (int i = report.Lanes.Count - 1; i >= 0; i--)
-            FormatLink(text, report.Lanes[i], i);
+            FormatLink(text, report.Lanes[i], i, at);
         Line(text, "");
         Line(text, "other info that might help us debug this:");
         Line(text, "");
@@ -77,7 +80,7 @@ public static class LockReportText
         Line(text, " *** DEADLOCK ***");
     }
 
-    private static void FormatLink(StringBuilder text, LockLane lane, int number)
+    private static void FormatLink(StringBuilder text, LockLane lane, int number, Func<TracedLock, string> at)
     {
         Line(text, "");
         Line(text, string.Create(CultureInfo.InvariantCulture, $"-> #{number} ({lane.Wants.Class}){{{Kind(lane.Wants.Mode)}}}:"));
@@ -88,8 +91,8 @@ public static class LockReportText
         }
         Line(text, $"     by {lane.Task}:");
         foreach (TracedLock held in lane.Trace.Held)
-            Line(text, $"     {held}");
-        Line(text, $"     {lane.Wants}");
+            Line(text, $"     {held.Class}{held.Mode.Suffix()} at {at(held)}");
+        Line(text, $"     {lane.Wants.Class}{lane.Wants.Mode.Suffix()} at {at(lane.Wants)}");
     }
 
     // Each participant has a column; time goes down. All take their first lock, then all want the next one's.

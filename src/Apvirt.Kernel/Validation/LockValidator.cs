@@ -210,7 +210,10 @@ public sealed class LockValidator
         {
             if (frame.GetMethod() is not { DeclaringType: { } type } method || type.Namespace?.StartsWith("Apvirt.", StringComparison.Ordinal) != true)
                 continue;
-            if (type.Namespace is "Apvirt.Kernel.Validation" or "Apvirt.Kernel.Tasks" or "Apvirt.Kernel.Locking")
+            // Whoever runs the task is no caller of its.
+            if (type.Namespace == "Apvirt.Kernel.Runtime")
+                break;
+            if (type.Namespace is "Apvirt.Kernel.Validation" or "Apvirt.Kernel.Tasks" or "Apvirt.Kernel.Locking" or "Apvirt.Kernel.Waiting")
                 continue;
             // The state machine of an async method is a type of its own, named after the method.
             string name = type.Name.StartsWith('<') && type.DeclaringType is { } outer
