@@ -32,15 +32,6 @@ public sealed class ScenarioTests(ExploredScenarios explored)
         Assert.Empty(result.Violations.Where(v => v.Finding is null).Select(v => $"{v.Rule} {v.Summary}"));
     }
 
-    [Theory(Explicit = true)]
-    [InlineData("x-kvm.yaml")]
-    [InlineData("x-zdev.yaml")]
-    public void What_is_large_is_exhausted_too_given_time(string name)
-    {
-        ScenarioResult result = new ScenarioSearch(Read(name)).Run(new ExploreOptions { Jobs = Environment.ProcessorCount });
-        Assert.Equal((Verdict.Exhausted, 0), (result.Result.Verdict, result.Violations.Count));
-    }
-
     [Fact]
     public void F08_reading_ap_config_without_a_lock_is_found()
     {
