@@ -11,6 +11,17 @@ public sealed class CheckCommandTests : IDisposable
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     [Fact]
+    public void M135_the_argument_is_printed_and_fails_where_it_is_broken()
+    {
+        (int status, string output, _) = CommandRun.Run("", "locks", "--argument", "--profile", "linux-6.12");
+        Assert.Equal(1, status);
+        Assert.Matches(@"(?m)^2  checked ", output);
+        Assert.Matches(@"(?m)^ +! device_list_lock → .* is not declared \(F01\)$", output);
+        Assert.EndsWith("The argument is broken under linux-6.12, at 2.", output.TrimEnd(), StringComparison.Ordinal);
+        Assert.Equal(2, CommandRun.Run("", "locks").Status);
+    }
+
+    [Fact]
     public void Fuzzing_twice_with_a_seed_gives_the_same_trace_and_another_seed_another()
     {
         string output = Path.Combine(_folder, "failure.jsonl");

@@ -18,6 +18,9 @@ public sealed record LockClassStatistics(string Name, LockKind Kind, string Site
 /// <param name="First">Who took it first, null if it never occurred.</param>
 public sealed record LockOrderStatistics(string Outer, string Inner, string Types, string? Declared, LockTrace? First)
 {
+    /// <summary>The finding whose deviation everybody had taken who took the locks in this order; null if somebody had not.</summary>
+    public string? Finding { get; init; }
+
     /// <summary>Whether the order occurred.</summary>
     public bool IsObserved => First is not null;
 }
@@ -39,7 +42,7 @@ public sealed class LockStatistics
         [
             .. graph.Edges
                 .Select(edge => new LockOrderStatistics(
-                    edge.From.Name, edge.To.Name, edge.First is null ? "" : Text(edge.Types), edge.Declared, edge.First))
+                    edge.From.Name, edge.To.Name, edge.First is null ? "" : Text(edge.Types), edge.Declared, edge.First) { Finding = edge.Finding })
                 .OrderBy(edge => edge.Outer, StringComparer.Ordinal).ThenBy(edge => edge.Inner, StringComparer.Ordinal),
         ];
         DeclaredCount = order.Edges.Count;
