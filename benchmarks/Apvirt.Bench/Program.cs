@@ -18,6 +18,11 @@ if (args is ["peers"])
     PeersReport.Print(Console.Out);
     return;
 }
+if (args is ["growth"])
+{
+    GrowthReport.Print(Console.Out);
+    return;
+}
 // What the report of peers runs as a child.
 if (args is ["peers", var search, var program, var until])
 {

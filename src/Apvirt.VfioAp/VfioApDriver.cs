@@ -154,10 +154,16 @@ public sealed class VfioApDriver : ApDriver
         MatrixMasks added = new(now.Apm & ~before.Apm, now.Aqm & ~before.Aqm, now.Adm & ~before.Adm);
         if (!_matrix.ReadMdevs(guests).IsEmpty)
             added = added with { Apm = WithoutOldTypes(added.Apm, added.Aqm, now) };
+        // What is new is plugged when its queues are there; until then guests are filtered by what stays (M014).
+        bool filters = (removed.Apm | removed.Aqm) is { IsEmpty: false } && !_matrix.Profile.Deviates(task, Quirk.NoFilterAfterRemoval);
+        if (filters)
+            _matrix.SetInfo(guests, now with { Apm = now.Apm & before.Apm, Aqm = now.Aqm & before.Aqm, Adm = now.Adm & before.Adm });
         foreach (MatrixMdev mdev in _matrix.ReadMdevs(guests))
         {
             UpdateLocks locks = await _matrix.LockUnderGuestsAsync(guests, mdev);
             mdev.RemoveFromShadow(locks, removed);
+            if (filters)
+                await mdev.FilterAndUpdateAsync(locks);
             MatrixMasks matrix = mdev.ReadMatrix(task);
             mdev.SetAdditions(locks, new MatrixMasks(matrix.Apm & added.Apm, matrix.Aqm & added.Aqm, matrix.Adm & added.Adm));
             locks.ReleaseInner();

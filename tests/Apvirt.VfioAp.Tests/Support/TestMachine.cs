@@ -2,6 +2,7 @@ using System.Text;
 using Apvirt.Ap.Architecture;
 using Apvirt.Ap.Bus;
 using Apvirt.Ap.Hardware;
+using Apvirt.Ap.Profiles;
 using Apvirt.Devices.Sysfs;
 using Apvirt.Host.Guests;
 using Apvirt.Host.Machines;
@@ -20,7 +21,7 @@ internal sealed class TestMachine
     internal const string M = "62177883-f1bb-47f0-914d-32a22e3a8804";
     internal const string M2 = "6e5ae7a4-9ee2-4d1e-8b12-7f2f9d3c0001";
 
-    internal TestMachine(int[] adapters, int[] domains, string apmask = "0x0", ulong seed = 0, bool preemptive = false, KernelChecks? checks = null)
+    internal TestMachine(int[] adapters, int[] domains, string apmask = "0x0", ulong seed = 0, bool preemptive = false, KernelChecks? checks = null, Profile? profile = null)
     {
         Runtime = new SimulationRuntime(seed, preemptive) { Checks = checks };
         Task = Runtime.CreateTask("test");
@@ -29,6 +30,7 @@ internal sealed class TestMachine
             Configuration = new QciInfo(ApFeatures.Apsc | ApFeatures.Apxa, 255, 255, ApMask.Of(adapters), ApMask.Of(domains), ApMask.Of(domains)),
             Adapters = Enumerable.Range(0, 256).ToDictionary(id => id, _ => new AdapterType(14, AdapterType.CcaFunctions)),
             Bus = new ApBusOptions { ApMaskParameter = apmask, ScansByTimer = false, UseInterrupts = false },
+            Profile = profile ?? Profile.Linux612,
         }));
     }
 
