@@ -8,7 +8,7 @@ namespace Apvirt.Explore.Tests.Scenarios;
 /// <summary>V06 on histories: whatever callers do at once, some order of the steps of their operations explains it.</summary>
 public sealed class HistoryTests
 {
-    private const int Episodes = 4000;
+    private const int Episodes = 2000;
 
     [Fact]
     public void V06_operations_at_once_answer_as_in_some_order_of_their_steps()
