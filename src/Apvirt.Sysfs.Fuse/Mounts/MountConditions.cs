@@ -7,9 +7,6 @@ public static class MountConditions
 {
     private const string Device = "/dev/fuse";
 
-    /// <summary>Whether the helper that watches over mounts is installed.</summary>
-    internal static bool HasWatcher => File.Exists("/usr/bin/fusermount3") || File.Exists("/bin/fusermount3");
-
     /// <summary>What identifies the mount namespace of the calling thread.</summary>
     internal static string? Namespace => new FileInfo("/proc/thread-self/ns/mnt").LinkTarget;
 

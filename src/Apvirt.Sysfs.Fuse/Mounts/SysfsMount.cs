@@ -22,6 +22,8 @@ public sealed class SysfsMount : IDisposable
 
     private readonly SysfsServer _server;
     private readonly nint _session;
+    private readonly bool _isWatched;
+    private MountWatcher? _watcher;
     private GCHandle _handle;
     private string? _namespace;
     private int _isDisposed;
@@ -29,10 +31,11 @@ public sealed class SysfsMount : IDisposable
     private readonly ManualResetEventSlim _isMounted = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private SysfsMount(SysfsServer server, nint session, GCHandle handle)
+    private SysfsMount(SysfsServer server, nint session, GCHandle handle, bool isWatched)
     {
         _server = server;
         _session = session;
+        _isWatched = isWatched;
         _handle = handle;
         StartThreads();
     }
@@ -63,10 +66,11 @@ public sealed class SysfsMount : IDisposable
             return missing;
         SysfsServer server = new(tree, kernel, StatLayout.Here!);
         GCHandle handle = GCHandle.Alloc(server);
-        nint session = NewSession(GCHandle.ToIntPtr(handle), options ?? new SysfsMountOptions());
+        options ??= new SysfsMountOptions();
+        nint session = NewSession(GCHandle.ToIntPtr(handle), options);
         if (session != 0)
         {
-            mount = new SysfsMount(server, session, handle);
+            mount = new SysfsMount(server, session, handle, options.IsWatched);
             return null;
         }
         server.Dispose();
@@ -105,6 +109,8 @@ public sealed class SysfsMount : IDisposable
             return $"{directory} cannot be mounted on; libfuse has said why";
         Directory = directory;
         _namespace = MountConditions.Namespace;
+        if (_isWatched)
+            _watcher = MountWatcher.Start(directory);
         _server.Forgetter.Start(_session);
         _isMounted.Set();
         return null;
@@ -120,6 +126,7 @@ public sealed class SysfsMount : IDisposable
         // In another namespace the same path is another mount. One in a private namespace goes with that.
         if (Directory is not null && MountConditions.Namespace == _namespace)
             _ = LibC.Unmount(Directory, LibC.UnmountDetach);
+        _watcher?.Dispose();
         _isMounted.Set();
         bool hasEnded = _ended.Task.Wait(EndPatience);
         // Somebody still sits in the tree: it goes with the process.

@@ -7,11 +7,10 @@ public sealed record SysfsMountOptions
     public string Source { get; init; } = "apvirt-host";
 
     /// <summary>
-    /// Whether a process of its own watches over the mount and takes it away when this one dies, however it dies. Needs
-    /// <c>fusermount3</c>; without use in a namespace that goes with its last process.
+    /// Whether a process of its own watches over the mount and takes it away when this one dies, however it dies; without
+    /// use in a namespace that goes with its last process.
     /// </summary>
     public bool IsWatched { get; init; }
 
-    internal string ToText() =>
-        $"fsname={Source},subtype=sysfs,default_permissions,allow_other{(IsWatched && MountConditions.HasWatcher ? ",auto_unmount" : "")}";
+    internal string ToText() => $"fsname={Source},subtype=sysfs,default_permissions,allow_other";
 }

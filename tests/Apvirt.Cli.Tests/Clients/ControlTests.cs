@@ -141,7 +141,7 @@ public sealed class ControlTests : IDisposable
         Clients.SkipUnlessMountable();
         using Process up = Up("--mount", _mount);
         // The watcher first, then the host: nobody is left to unmount.
-        using (Process kill = Process.Start("/bin/sh", ["-c", $"pkill -KILL -f 'fusermount3.* {_mount}$'; kill -KILL {up.Id}"]))
+        using (Process kill = Process.Start("/bin/sh", ["-c", $"pkill -KILL -f 'apvirt-watch {_mount}$'; kill -KILL {up.Id}"]))
             kill.WaitForExit();
         Assert.True(up.WaitForExit(Soon));
         Assert.True(IsMounted(_mount));
