@@ -124,6 +124,7 @@ public abstract class Bus : SysfsDirectory
         Model.Tree.Gone(DevicesDirectory, device.Name);
         await task.NextStepAsync("remove files");
         await device.Files.DeleteAsync(task);
+        device.Files.Retire(task);
         await task.NextStepAsync("unbind driver");
         await DetachAsync(task, device);
         await task.NextStepAsync("take device off bus");

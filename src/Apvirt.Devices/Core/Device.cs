@@ -173,13 +173,14 @@ public class Device : SysfsDirectory, IUeventSource, IListed<Device>
     /// operations take (invariant I29).
     /// </summary>
     /// <param name="task">The removing task.</param>
-    public ValueTask RemoveDriverAttributesAsync(KernelTask task)
+    public async ValueTask RemoveDriverAttributesAsync(KernelTask task)
     {
         if (_driverFiles.Exchange(task.Runtime, this, DeviceFields.DriverFiles, null) is not { } gone)
-            return default;
+            return;
         foreach (SysfsAttribute attribute in gone.Table.Attributes)
             Model.Tree.Gone(this, attribute.Name);
-        return gone.References.DeleteAsync(task);
+        await gone.References.DeleteAsync(task);
+        gone.References.Retire(task);
     }
 
     /// <summary>Directory that the <c>subsystem</c> link shows, null for none.</summary>

@@ -62,6 +62,7 @@ public sealed class VfioNodes
         node.Class.Remove(node.Name);
         node.Parent!.Remove(node.Name);
         await node.Files.DeleteAsync(task);
+        node.Files.Retire(task);
         node.Model.Uevents.Send(node, "remove");
     }
 

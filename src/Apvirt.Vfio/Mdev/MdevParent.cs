@@ -145,7 +145,10 @@ public sealed class MdevParent
         // Whoever makes one right now is told that the parent goes, and is waited for.
         await task.NextStepAsync("remove types");
         foreach (MdevType type in Types)
+        {
             await type.Files.DeleteAsync(task);
+            type.Files.Retire(task);
+        }
         Device.Remove(_typesDirectory.Name);
         Bus.RemoveParent(this);
         await _unregister.UnlockWriteAsync(task);
