@@ -95,7 +95,9 @@ public sealed class KernelRwSemaphoreTests
     {
         KernelRuntime runtime = isSimulation ? new SimulationRuntime() : new ProductionRuntime(1);
         KernelTask task = runtime.CreateTask("only");
-        bool allSynchronous = UseOnce(task);
+        bool allSynchronous = true;
+        for (int i = 0; i < 100; i++)
+            allSynchronous &= UseOnce(task);
         long before = GC.GetAllocatedBytesForCurrentThread();
         for (int i = 0; i < 10_000; i++)
             allSynchronous &= UseOnce(task);
