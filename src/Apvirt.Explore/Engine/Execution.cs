@@ -3,8 +3,8 @@ namespace Apvirt.Explore.Engine;
 /// <summary>The steps of the present execution, who did them and what they did first.</summary>
 internal sealed class Execution : IExecution
 {
-    private int[] _tasks = new int[64];
-    private Step[] _steps = new Step[64];
+    private int[] _tasks = new int[32];
+    private Step[] _steps = new Step[32];
 
     /// <inheritdoc/>
     public int Depth { get; private set; }

@@ -49,15 +49,16 @@ public sealed class Search(ExploreOptions options, Func<SearchWorker> makeWorker
     {
         if (options.TimeMax != Timeout.InfiniteTimeSpan)
             _end = Stopwatch.GetTimestamp() + (long)(options.TimeMax.TotalSeconds * Stopwatch.Frequency);
-        Executor[] executors = [.. Enumerable.Range(0, options.Jobs).Select(_ => makeWorker()).Select(worker => new Executor(worker.Program, options, _frontier, worker.Completed))];
+        Executor[] executors = new Executor[options.Jobs];
+        for (int i = 0; i < executors.Length; i++)
+        {
+            SearchWorker worker = makeWorker();
+            executors[i] = new Executor(worker.Program, options, _frontier, worker.Completed);
+        }
         // What is small is done before others could help.
-        Watch(() => Explore(executors[0], isOnce: true));
-        Thread[] threads = _isOver ? [] : [.. executors.Skip(1).Select(executor => new Thread(() => Watch(() => Explore(executor))) { IsBackground = true })];
-        foreach (Thread thread in threads)
-            thread.Start();
-        Watch(() => Explore(executors[0]));
-        foreach (Thread thread in threads)
-            thread.Join();
+        Watch(executors[0], isOnce: executors.Length > 1);
+        if (executors.Length > 1)
+            Share(executors);
         Report(own: null);
         if (_bugs.Count > 0)
             throw new AggregateException(_bugs);
@@ -70,12 +71,22 @@ public sealed class Search(ExploreOptions options, Func<SearchWorker> makeWorker
         };
     }
 
+    private void Share(Executor[] executors)
+    {
+        Thread[] threads = _isOver ? [] : [.. executors.Skip(1).Select(executor => new Thread(() => Watch(executor)) { IsBackground = true })];
+        foreach (Thread thread in threads)
+            thread.Start();
+        Watch(executors[0]);
+        foreach (Thread thread in threads)
+            thread.Join();
+    }
+
     // A bug in what is explored ends the search, whatever thread it is on.
-    private void Watch(Action explore)
+    private void Watch(Executor executor, bool isOnce = false)
     {
         try
         {
-            explore();
+            Explore(executor, isOnce);
         }
         catch (Exception bug)
         {
@@ -87,7 +98,7 @@ public sealed class Search(ExploreOptions options, Func<SearchWorker> makeWorker
         }
     }
 
-    private void Explore(Executor executor, bool isOnce = false)
+    private void Explore(Executor executor, bool isOnce)
     {
         do
         {
@@ -159,6 +170,8 @@ public sealed class Search(ExploreOptions options, Func<SearchWorker> makeWorker
     // What was seen is a part of the whole as far as choices go that are known; those that will become known are missing.
     private void Report(Executor? own, ExploreResult? more = null)
     {
+        if (Progress is null)
+            return;
         ExploreResult result = more is null ? _result : more.With(_result);
         (long choices, double weight) = _frontier.Left;
         double? completed = _frontier.Done;
@@ -170,7 +183,7 @@ public sealed class Search(ExploreOptions options, Func<SearchWorker> makeWorker
             completed = completed is null ? null : 1 - weight;
         }
         long done = result.Executions + result.Blocked;
-        Progress?.Invoke(new ExploreProgress(
+        Progress(new ExploreProgress(
             result.Executions, result.Blocked, choices, result.DepthReached, completed > 0 ? done * (completed + weight) / completed : null));
     }
 }

@@ -9,7 +9,7 @@ internal readonly record struct Access(Step Step, int Depth);
 /// <summary>What each step of the present execution follows from, and what was done to each object.</summary>
 internal sealed class StepOrder
 {
-    private const int FirstCapacity = 64;
+    private const int FirstCapacity = 32;
 
     private readonly int _tasks;
     private readonly Execution _execution;

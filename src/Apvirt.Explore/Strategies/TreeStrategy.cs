@@ -12,11 +12,11 @@ internal abstract class TreeStrategy : IStrategy
     private readonly TreeFrontier _frontier;
 
     // By depth: what can be done, what is to be chosen, what was chosen, what leads to nothing new, and the present choice.
-    private ulong[] _enabled = new ulong[64];
-    private ulong[] _backtrack = new ulong[64];
-    private ulong[] _done = new ulong[64];
-    private ulong[] _sleep = new ulong[64];
-    private int[] _choice = new int[64];
+    private ulong[] _enabled = new ulong[32];
+    private ulong[] _backtrack = new ulong[32];
+    private ulong[] _done = new ulong[32];
+    private ulong[] _sleep = new ulong[32];
+    private int[] _choice = new int[32];
 
     // The branch that was taken; null for the whole tree. Choices above the root are somebody else's.
     private Branch? _branch;
