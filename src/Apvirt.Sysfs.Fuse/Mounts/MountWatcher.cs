@@ -7,9 +7,9 @@ namespace Apvirt.Sysfs.Fuse.Mounts;
 /// Disposing sends it away.
 /// </summary>
 /// <remarks>
-/// <c>fusermount3</c> has such a watcher (<c>auto_unmount</c>), but it asks once whether the mount is dead, and leaves it in
-/// place where its question was on its way to the server when that died: it is then told that the connection was aborted,
-/// not that there is none. This one asks until the answer is certain.
+/// <c>fusermount3</c> has such a watcher (<c>auto_unmount</c>), but on a loaded machine it was seen to end and leave the mount
+/// of a killed server in place. This one asks until the answer is certain: a question that is on its way when the server dies
+/// is answered with an aborted connection, and only the next one tells that there is none.
 /// </remarks>
 internal sealed class MountWatcher : IDisposable
 {
